@@ -12,6 +12,7 @@ import (
 
 	"kanmon/internal/store"
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
 // A book is the file of a day that is written to, with what is remembered of it so that not every line has to ask. After a failure it is thrown away
@@ -25,7 +26,7 @@ type book struct {
 	shapes     int           // of the names
 	shapesOf   map[int64]int // the same by tenant
 	runs       map[runName]int64
-	seen       map[int64]*spans
+	seen       map[int64]*index.Spans
 	rescued    map[rescue]bool
 	block      int64 // the last
 	newest     int64 // millisecond
@@ -51,7 +52,7 @@ func openBook(dir string, d day, l level) (*book, error) {
 		return nil, err
 	}
 	b := &book{
-		day: d, level: l, f: f, names: map[string]int64{}, runs: map[runName]int64{}, seen: map[int64]*spans{}, rescued: map[rescue]bool{}, shapesOf: map[int64]int{}, tables: map[string]*table{},
+		day: d, level: l, f: f, names: map[string]int64{}, runs: map[runName]int64{}, seen: map[int64]*index.Spans{}, rescued: map[rescue]bool{}, shapesOf: map[int64]int{}, tables: map[string]*table{},
 	}
 	if err := b.load(); err != nil {
 		return nil, errors.Join(f.Misread(err), f.Close())
@@ -81,9 +82,9 @@ func (b *book) load() error {
 		}),
 		each(ctx, b.f, "SELECT run, first, last FROM day_seen ORDER BY run, first", func(scan func(...any) error) error {
 			var run int64
-			var s span
-			err := scan(&run, &s.first, &s.last)
-			b.seenOf(run).all = append(b.seenOf(run).all, s)
+			var s index.Span
+			err := scan(&run, &s.First, &s.Last)
+			b.seenOf(run).All = append(b.seenOf(run).All, s)
 			return err
 		}),
 		each(ctx, b.f, "SELECT session, number FROM day_rescued", func(scan func(...any) error) error {
@@ -129,10 +130,10 @@ func (b *book) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (b *book) seenOf(run int64) *spans {
+func (b *book) seenOf(run int64) *index.Spans {
 	s := b.seen[run]
 	if s == nil {
-		s = new(spans)
+		s = new(index.Spans)
 		b.seen[run] = s
 	}
 	return s

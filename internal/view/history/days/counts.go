@@ -2,86 +2,22 @@ package days
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
-// A summing adds up roll-ups of several days.
-type summing struct {
-	from, to time.Time
-	step     time.Duration
-}
-
-var errStep = errors.New("a step is 5 minutes, an hour, a day, or a multiple of one of these")
-
-func (s *summing) check(least time.Duration) error {
-	if s.step < 0 || s.step%least != 0 {
-		return fmt.Errorf("%w, and here at least %s: %s", errStep, least, s.step)
-	}
-	return nil
-}
-
-const fiveMinutes = 5 * time.Minute
-
-// unit is what a day is added up by: what is coarsest of that which says where steps and edges are.
-func (s *summing) unit(d day, coarsest int64, finest int64) int64 {
-	whole := !s.from.After(d.begin()) && (s.to.IsZero() || !s.to.Before((d + 1).begin()))
-	fits := func(unit time.Duration) bool {
-		return s.step == 0 || s.step%unit == 0 && (s.from.IsZero() || s.from.Truncate(unit).Equal(s.from))
-	}
-	aligned := func(at time.Time) bool { return at.IsZero() || at.Truncate(time.Hour).Equal(at) }
-	switch {
-	case coarsest == unitDay && whole && fits(aDay):
-		return unitDay
-	case finest == unitHour, fits(time.Hour) && (whole || aligned(s.from) && aligned(s.to)):
-		return unitHour
-	}
-	return unitFive
-}
-
-// bucket is the SQL of the number of a step that a row is in, and its arguments.
-func (s *summing) bucket(d day, unit int64) (text string, args []any) {
-	if s.step == 0 {
+// bucketOf is the SQL of the number of a step that a row is in, and its arguments.
+func bucketOf(s *index.Summing, d day, unit int64) (text string, args []any) {
+	if s.Step == 0 {
 		return "0", nil
 	}
-	return "(at * ? + ?) / ?", []any{unit * time.Minute.Milliseconds(), d.begin().Sub(s.zero()).Milliseconds() + s.shift(), s.step.Milliseconds()}
-}
-
-// zero is where steps are counted from: far enough before all of them that none has a number below 0.
-func (s *summing) zero() time.Time {
-	if s.from.IsZero() {
-		return time.Unix(0, 0).UTC()
-	}
-	return s.from
-}
-
-func (s *summing) shift() int64 { return 1000 * s.step.Milliseconds() }
-
-func (s *summing) begin(n int64) time.Time {
-	if s.step == 0 {
-		return s.from
-	}
-	return s.zero().Add(time.Duration(n-1000) * s.step).UTC()
-}
-
-// edges are the first and the last behind of what counts in a day, in units.
-func (s *summing) edges(d day, unit int64) (first, last int64) {
-	per := time.Duration(unit) * time.Minute
-	last = 1 << 40
-	if s.from.After(d.begin()) {
-		first = int64(s.from.Sub(d.begin()) / per)
-	}
-	if !s.to.IsZero() && s.to.Before((d + 1).begin()) {
-		last = int64((s.to.Sub(d.begin()) + per - 1) / per)
-	}
-	return first, last
+	return "(at * ? + ?) / ?", []any{unit * time.Minute.Milliseconds(), s.Offset(d.begin()), s.Step.Milliseconds()}
 }
 
 // Counts adds up attempts; see [history.Store].
@@ -91,16 +27,11 @@ func (s *Store) Counts(ctx context.Context, of history.CountsOf) ([]history.Coun
 		return nil, err
 	}
 	defer done()
-	q := countsQuery{summing: summing{of.From.UTC(), of.To.UTC(), of.Step}, of: of, sums: map[string]*history.Count{}}
-	if of.From.IsZero() {
-		q.from = time.Time{}
-	}
-	if of.To.IsZero() {
-		q.to = time.Time{}
-	}
-	if err := q.fits(); err != nil {
+	summing, err := index.OfCounts(&of)
+	if err != nil {
 		return nil, err
 	}
+	q := countsQuery{Summing: summing, of: of, sums: map[string]*history.Count{}}
 	if err := s.reading.oldestFirst(of.From, of.To, func(v *volume) error { return q.add(ctx, v) }); err != nil {
 		return nil, err
 	}
@@ -113,7 +44,7 @@ func (s *Store) Counts(ctx context.Context, of history.CountsOf) ([]history.Coun
 }
 
 type countsQuery struct {
-	summing
+	index.Summing
 	of    history.CountsOf
 	sums  map[string]*history.Count
 	order []string
@@ -122,32 +53,6 @@ type countsQuery struct {
 var countColumns = map[string]string{
 	history.ByGateway: "gateway", history.ByProvider: "provider", history.BySending: "ip", history.ByTenant: "tenant",
 	history.ByAccount: "account", history.ByOutcome: "outcome", history.ByClass: "class",
-}
-
-func (q *countsQuery) accounts() bool {
-	return q.of.Account != "" || slices.Contains(q.of.By, history.ByAccount)
-}
-
-func (q *countsQuery) tenants() bool {
-	return q.of.Tenant != "" || slices.Contains(q.of.By, history.ByTenant) || q.accounts()
-}
-
-func (q *countsQuery) fits() error {
-	for _, by := range q.of.By {
-		if countColumns[by] == "" {
-			return fmt.Errorf("counts are not kept by %.40q", by)
-		}
-	}
-	if q.accounts() {
-		if q.of.SendingIP.IsValid() || q.of.Provider != "" || slices.Contains(q.of.By, history.BySending) || slices.Contains(q.of.By, history.ByProvider) {
-			return errors.New("counts of accounts are not kept by provider, nor by sending IP")
-		}
-		return q.check(aDay)
-	}
-	if q.tenants() {
-		return q.check(time.Hour)
-	}
-	return q.check(fiveMinutes)
 }
 
 func (q *countsQuery) add(ctx context.Context, v *volume) error {
@@ -160,17 +65,17 @@ func (q *countsQuery) add(ctx context.Context, v *volume) error {
 
 // statement is how a day is asked; "": it has nothing of that.
 func (q *countsQuery) statement(ctx context.Context, v *volume) (query string, args []any, err error) {
-	table, unit := "day_account", int64(unitDay)
+	table, unit := "day_account", int64(index.UnitDay)
 	c := new(condition)
-	if !q.accounts() {
+	if !index.ByAccounts(&q.of) {
 		table = "day_count"
-		finest := int64(unitFive)
-		if q.tenants() || v.level != detail {
-			finest = unitHour
+		finest := int64(index.UnitFive)
+		if index.ByTenants(&q.of) || v.level != detail {
+			finest = index.UnitHour
 		}
-		unit = q.unit(v.day, unitDay, finest)
+		unit = q.Unit(v.day.begin(), index.UnitDay, finest)
 		table += q.counted(c, unit)
-		first, last := q.edges(v.day, unit)
+		first, last := q.Edges(v.day.begin(), unit)
 		c.and("at >= ? AND at < ?", first, last)
 	}
 	if err := q.filter(ctx, v, c); err != nil || c.none {
@@ -180,7 +85,7 @@ func (q *countsQuery) statement(ctx context.Context, v *volume) (query string, a
 	for _, by := range q.of.By {
 		columns = append(columns, countColumns[by])
 	}
-	bucket, args := q.bucket(v.day, unit)
+	bucket, args := bucketOf(&q.Summing, v.day, unit)
 	if table == "day_account" {
 		bucket = strings.ReplaceAll(bucket, "at", "0")
 	}
@@ -201,15 +106,14 @@ func (q *countsQuery) statement(ctx context.Context, v *volume) (query string, a
 // counted chooses the rows that are added up the most, and how they are found.
 func (q *countsQuery) counted(c *condition, unit int64) (indexed string) {
 	c.and("unit = " + strconv.FormatInt(unit, 10))
-	providers := q.of.Provider != "" || q.of.SendingIP.IsValid() || slices.Contains(q.of.By, history.ByProvider) || slices.Contains(q.of.By, history.BySending)
 	switch {
-	case !q.tenants() && !providers:
+	case !index.ByTenants(&q.of) && !index.ByProviders(&q.of):
 		c.and("tenant = 0 AND provider = 0")
-	case !q.tenants():
+	case !index.ByTenants(&q.of):
 		c.and("tenant = 0 AND provider > 0")
 	case q.of.Tenant == "":
 		c.and("tenant > 0")
-		if unit == unitDay && q.of.Provider != "" {
+		if unit == index.UnitDay && q.of.Provider != "" {
 			return " INDEXED BY day_count_provider"
 		}
 	}
@@ -250,9 +154,9 @@ func (q *countsQuery) take(scan func(...any) error) error {
 	key := fmt.Sprint(bucket, "\x00", strings.Join(texts, "\x00"))
 	sum := q.sums[key]
 	if sum == nil {
-		sum = &history.Count{Begin: q.begin(bucket)}
+		sum = &history.Count{Begin: q.Begin(bucket)}
 		for i, by := range q.of.By {
-			setName(sum, by, texts[i])
+			index.SetName(sum, by, texts[i])
 		}
 		q.sums[key] = sum
 		q.order = append(q.order, key)
@@ -264,23 +168,4 @@ func (q *countsQuery) take(scan func(...any) error) error {
 	sum.Rescued += one.Rescued
 	sum.TLS += one.TLS
 	return nil
-}
-
-func setName(c *history.Count, by, text string) {
-	switch by {
-	case history.ByGateway:
-		c.Gateway = text
-	case history.ByProvider:
-		c.Provider = text
-	case history.BySending:
-		c.SendingIP, _ = netip.ParseAddr(text) // "": none is configured
-	case history.ByTenant:
-		c.Tenant = text
-	case history.ByAccount:
-		c.Account = text
-	case history.ByOutcome:
-		c.Outcome = text
-	case history.ByClass:
-		c.Class = text
-	}
 }

@@ -53,16 +53,7 @@ func idAt(ms int64) id { return ms * perMilli }
 
 func milliOf(at time.Time) int64 { return at.UnixMilli() - dayOf(at).begin().UnixMilli() }
 
-// Numbers of mails. That of a mail whose attempts share an id is a hash of it; else that of its first attempt.
-const byID = int64(1) << 60
-
+// The number of a mail that no id names is that of its first attempt.
 func mailOfFirst(d day, of id) int64 { return int64(d)<<40 | of }
 
 func firstOfMail(mail int64) (d day, of id) { return day(mail >> 40), mail & (1<<40 - 1) }
-
-func mailName(mail int64) string { return fmt.Sprintf("%016x", mail) }
-
-func mailNamed(name string) (mail int64, ok bool) {
-	n, err := fmt.Sscanf(name, "%016x", &mail)
-	return mail, err == nil && n == 1 && len(name) == 16 && mail >= 0
-}

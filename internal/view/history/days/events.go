@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 
 	"kanmon/internal/event"
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
 // Events gives news; see [history.Store].
@@ -51,34 +51,17 @@ func (s *Store) Events(ctx context.Context, of history.EventsOf, page history.Pa
 	return all, next, nil
 }
 
-// newsOf gives the kinds of lines that are asked for. What happens with every other mail, and each minute, is given by its name alone.
-func newsOf(of *history.EventsOf) (all []kind) {
-	for _, name := range of.Types {
-		all = append(all, kindOf(name))
-	}
-	if len(of.Types) == 0 {
-		for name, k := range kinds {
-			if k > sessions && of.Session != 0 || k >= outside && name != "heartbeat" && k != judged {
-				all = append(all, k)
-			}
-		}
-	}
-	all = append(all, unknown) // which it was when it was written
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
 // askedNews says how the news that is asked for is found, by its kind.
 func (v *volume) askedNews(ctx context.Context, of *history.EventsOf) (all []*plan, err error) {
 	session := func(c *condition) {
 		if of.Session != 0 {
-			c.and("l.id IN (SELECT id FROM day_term WHERE term = ?)", termOfSession(of.Session))
+			c.and("l.id IN (SELECT id FROM day_term WHERE term = ?)", index.OfSession(of.Session))
 		}
 		if of.Reference != "" {
-			c.and("l.id IN (SELECT id FROM day_term WHERE term = ?)", hashOf(byIdentity, of.Reference))
+			c.and("l.id IN (SELECT id FROM day_term WHERE term = ?)", index.Hash(index.ByIdentity, of.Reference))
 		}
 	}
-	add := func(kinds []kind, of history.Filter, more func(*condition)) {
+	add := func(kinds []index.Kind, of history.Filter, more func(*condition)) {
 		if err != nil {
 			return
 		}
@@ -92,10 +75,10 @@ func (v *volume) askedNews(ctx context.Context, of *history.EventsOf) (all []*pl
 				c.String() + " AND l.id < ? AND l.id >= ? ORDER BY l.id DESC LIMIT ?"})
 		}
 	}
-	kinds := newsOf(of)
-	if slices.Contains(of.Types, aGateway) {
-		kinds = slices.DeleteFunc(kinds, func(k kind) bool { return k == kindOf(aGateway) })
-		add([]kind{kindOf(aGateway)}, history.Filter{Gateway: of.Gateway}, session)
+	kinds := index.News(of)
+	if slices.Contains(of.Types, index.AGateway) {
+		kinds = slices.DeleteFunc(kinds, func(k index.Kind) bool { return k == index.KindOf(index.AGateway) })
+		add([]index.Kind{index.KindOf(index.AGateway)}, history.Filter{Gateway: of.Gateway}, session)
 	}
 	add(kinds, history.Filter{Gateway: of.Gateway, Tenant: of.Tenant, Provider: of.Provider, SendingIP: of.SendingIP}, session)
 	if of.Provider != "" {
@@ -107,9 +90,6 @@ func (v *volume) askedNews(ctx context.Context, of *history.EventsOf) (all []*pl
 	}
 	return all, err
 }
-
-// aGateway is the type of steps of gateways.
-const aGateway = "gateway"
 
 func (v *volume) news(ctx context.Context, of *history.EventsOf, before id, take func(finger, *event.Entry) bool) error {
 	asked, err := v.askedNews(ctx, of)
@@ -139,22 +119,10 @@ func (v *volume) news(ctx context.Context, of *history.EventsOf, before id, take
 			if err != nil {
 				return err
 			}
-			if isNews(of, e) && !take(finger{v.day, h.id}, e) {
+			if index.IsNews(of, e) && !take(finger{v.day, h.id}, e) {
 				return nil
 			}
 			last = h.id
 		}
 	}
-}
-
-func isNews(of *history.EventsOf, e *event.Entry) bool {
-	switch {
-	case len(of.Types) > 0 && !slices.Contains(of.Types, e.Type),
-		of.Account != "" && !strings.EqualFold(of.Account, e.Account) && (e.Type != aGateway || len(of.Types) == 0),
-		of.Session != 0 && of.Session != e.Session,
-		of.Reference != "" && (e.Content == nil || of.Reference != e.Content.Reference),
-		!of.From.IsZero() && e.At.Before(of.From), !of.To.IsZero() && !e.At.Before(of.To):
-		return false
-	}
-	return true
 }

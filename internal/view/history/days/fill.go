@@ -9,6 +9,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
 // Flags of a line.
@@ -37,7 +38,7 @@ type filling struct {
 }
 
 type termed struct {
-	term term
+	term index.Term
 	id   id
 }
 
@@ -60,7 +61,7 @@ func (w *filling) put(name string, row ...any) error { return w.book.put(w.ctx, 
 // A row is what stands of a line beside it.
 type row struct {
 	id, run                              int64
-	kind                                 kind
+	kind                                 index.Kind
 	tenant, provider, ip, outcome, class int64
 	flags                                int64
 	mail                                 int64 // 0: it is the first of its own, or none
@@ -72,12 +73,12 @@ func (w *filling) line(l *history.Line) error {
 	if err != nil {
 		return err
 	}
-	if !w.seenOf(run).add(e.Line) {
+	if !w.seenOf(run).Add(e.Line) {
 		return nil
 	}
 	w.changed[run] = true
 	w.more["lines"]++
-	r := row{run: run, kind: kindOf(e.Type)}
+	r := row{run: run, kind: index.KindOf(e.Type)}
 	if r.id, err = w.newID(milliOf(e.At)); err != nil {
 		return err
 	}
@@ -85,16 +86,16 @@ func (w *filling) line(l *history.Line) error {
 		return err
 	}
 	switch r.kind {
-	case transactions:
+	case index.Transactions:
 		err = w.transaction(&r, e)
-	case sessions:
+	case index.Sessions:
 		err = w.session(&r, e)
-	case refusals:
+	case index.Refusals:
 		if of := (rescue{int64(e.Session), e.Number}); e.Action == "rescued" && len(w.rescued) < mostRescued { //nolint:gosec // all bits stay
 			w.rescued[of] = true
 			err = w.put("rescued", of.session, of.number)
 		}
-	case kinds["dropped"]:
+	case index.Dropped:
 		w.more["gaps"] += int64(e.Records) //nolint:gosec // records that a process has written
 	}
 	if err != nil || !w.keeps(&r) {
@@ -107,9 +108,9 @@ func (w *filling) line(l *history.Line) error {
 func (w *filling) keeps(r *row) bool {
 	switch w.level {
 	case counts:
-		return r.kind >= outside && r.kind != judged
+		return index.IsLasting(r.kind)
 	case trouble:
-		return r.kind > sessions || r.flags&isTrouble != 0
+		return r.kind > index.Sessions || r.flags&isTrouble != 0
 	}
 	return true
 }
@@ -124,15 +125,15 @@ func (w *filling) keep(r *row, l *history.Line) error {
 	var mail any
 	if r.mail != 0 {
 		mail = r.mail
-		w.terms = append(w.terms, termed{termOfMail(r.mail), r.id})
+		w.terms = append(w.terms, termed{index.OfMail(r.mail), r.id})
 	}
 	at := placeOf(w.book.block+1, len(w.block))
 	w.block, w.octets = append(w.block, l.Raw), w.octets+len(l.Raw)
 	if l.Entry.Session != 0 {
-		w.terms = append(w.terms, termed{termOfSession(l.Entry.Session), r.id})
+		w.terms = append(w.terms, termed{index.OfSession(l.Entry.Session), r.id})
 	}
-	if c := l.Entry.Content; r.kind == judged && c != nil && c.Reference != "" {
-		w.terms = append(w.terms, termed{hashOf(byIdentity, c.Reference), r.id})
+	if c := l.Entry.Content; r.kind == index.Judged && c != nil && c.Reference != "" {
+		w.terms = append(w.terms, termed{index.Hash(index.ByIdentity, c.Reference), r.id})
 	}
 	return w.put("line", r.id, r.run, int64(l.Entry.Line), r.kind, at, r.tenant, r.provider, r.ip, r.outcome, r.class, r.flags, mail) //nolint:gosec // SQLite has no more
 }
@@ -234,7 +235,7 @@ func (w *filling) transaction(r *row, e *event.Entry) (err error) {
 	if r.class, err = w.name(a.Reply.Class); err != nil {
 		return err
 	}
-	mail, joined, err := w.main.join(w.day, r.id, &a)
+	mail, joined, err := index.Join(w.main, &a, mailOfFirst(w.day, r.id))
 	if err != nil {
 		return err
 	}
@@ -252,7 +253,7 @@ func (w *filling) transaction(r *row, e *event.Entry) (err error) {
 		return err
 	}
 	if w.level == detail || w.keeps(r) {
-		for _, t := range termsOf(&a) {
+		for _, t := range index.Terms(&a) {
 			w.terms = append(w.terms, termed{t, r.id})
 		}
 	}
@@ -296,7 +297,7 @@ func (w *filling) troubles(r *row, e *event.Entry) error {
 	if len(all) > 0 {
 		r.flags |= isTrouble
 	}
-	if len(all) == 0 && r.flags&isTrouble != 0 && r.kind == transactions {
+	if len(all) == 0 && r.flags&isTrouble != 0 && r.kind == index.Transactions {
 		all = []history.Refusal{{}}
 	}
 	at := e.At.UnixMilli()
@@ -361,8 +362,8 @@ func (w *filling) flushSeen(run int64) error {
 	if _, err := w.tx.ExecContext(w.ctx, "DELETE FROM day_seen WHERE run = ?", run); err != nil {
 		return err
 	}
-	for _, s := range w.seen[run].all {
-		if err := w.put("see", run, int64(s.first), int64(s.last)); err != nil { //nolint:gosec // SQLite has no more
+	for _, s := range w.seen[run].All {
+		if err := w.put("see", run, int64(s.First), int64(s.Last)); err != nil { //nolint:gosec // SQLite has no more
 			return err
 		}
 	}

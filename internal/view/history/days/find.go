@@ -8,6 +8,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
 // A hit is a line that has been found.
@@ -111,7 +112,7 @@ func (v *volume) walk(ctx context.Context, of *history.Filter, before id, take f
 			if err != nil {
 				return err
 			}
-			if meets(of, &f.Attempt, f.entry) && !take(f, h.id) {
+			if index.Meets(of, &f.Attempt, f.entry) && !take(f, h.id) {
 				return nil
 			}
 		}
@@ -135,10 +136,10 @@ func (v *volume) plan(ctx context.Context, of *history.Filter) (*plan, error) {
 	if err != nil || c.none {
 		return nil, err
 	}
-	terms := wanted(of)
-	if mail, ok := mailNamed(of.Mail); of.Mail != "" && !ok {
+	terms := index.Wanted(of)
+	if mail, ok := index.MailNamed(of.Mail); of.Mail != "" && !ok {
 		return nil, nil //nolint:nilnil // there is none
-	} else if ok && mail&byID == 0 {
+	} else if ok && mail&index.ByID == 0 {
 		return v.planMail(mail), nil
 	}
 	if len(terms) > 0 {
@@ -158,7 +159,7 @@ func (v *volume) plan(ctx context.Context, of *history.Filter) (*plan, error) {
 	}
 	p := &plan{v: v, args: c.args, hours: hours, query: "SELECT " + hitColumns +
 		" FROM day_line l WHERE l.kind = 1 AND " + c.String() + " AND l.id < ? AND l.id >= ? ORDER BY l.id DESC LIMIT ?"}
-	if len(of.Outcomes) > 0 && !meetsOutcome(of.Outcomes, "delivered") {
+	if len(of.Outcomes) > 0 && !index.MeetsOutcome(of.Outcomes, "delivered") {
 		p.hours = nil
 		p.query = "SELECT " + hitColumns + " FROM day_trouble t CROSS JOIN day_line l ON l.id = t.id WHERE t.n = 0 AND t.kind = 1 AND " +
 			troubled(c).String() + " AND t.id < ? AND t.id >= ? ORDER BY t.id DESC LIMIT ?"
@@ -172,7 +173,7 @@ func (v *volume) planMail(mail int64) *plan {
 	if d != v.day {
 		first = -1
 	}
-	return &plan{v: v, args: []any{termOfMail(mail), first}, query: "SELECT " + hitColumns + ` FROM day_line l
+	return &plan{v: v, args: []any{index.OfMail(mail), first}, query: "SELECT " + hitColumns + ` FROM day_line l
 		WHERE (l.id IN (SELECT id FROM day_term WHERE term = ?) OR l.id = ?) AND l.kind = 1 AND l.id < ? AND l.id >= ? ORDER BY l.id DESC LIMIT ?`}
 }
 
@@ -241,7 +242,7 @@ func troubled(c *condition) *condition {
 // hours gives those of a day in which there is an attempt as a filter wants it, the newest first.
 func (v *volume) hours(ctx context.Context, of *history.Filter) (all []int64, err error) {
 	c := new(condition)
-	c.and("unit = ?", int64(unitHour))
+	c.and("unit = ?", int64(index.UnitHour))
 	name := func(column string, texts ...string) {
 		if err == nil && texts[0] != "" {
 			err = c.named(ctx, v, column, texts...)
@@ -348,11 +349,11 @@ func (r *reader) attempt(ctx context.Context, h hit) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &found{Attempt: history.AttemptOf(e), entry: e, mail: h.mail, sure: h.mail&byID != 0, flags: h.flags}
+	f := &found{Attempt: history.AttemptOf(e), entry: e, mail: h.mail, sure: h.mail&index.ByID != 0, flags: h.flags}
 	if f.mail == 0 {
 		f.mail = mailOfFirst(r.v.day, h.id)
 	}
-	f.Mail = mailName(f.mail)
+	f.Mail = index.MailName(f.mail)
 	f.Rescued = h.flags&isRescued != 0
 	return f, nil
 }

@@ -4,18 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
-	"time"
+	"strconv"
 
 	"kanmon/internal/event"
 	"kanmon/internal/store"
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
-
-// Attempts are joined to mails as they come: the main file has who waits for mail, and which. An attempt is of the mail that waits for one of its
-// recipients, of the same message id, or else of the same queue id of the same MSA, or else of the same sender and about the same size. What is refused
-// before its header has come has no id and no size, whatever its gateway looks for: so a mail is asked for by its ids and by its sender, and who has an id
-// is never one whose id is another.
 
 // A joining is what a day's lines change in the main file. It is written behind them, and stands among them until it is: so it is done exactly once,
 // whenever the process ends.
@@ -28,24 +23,10 @@ type joining struct {
 
 // owed are changes of the main file, in order: each says how something is from then on, so done twice they are done once.
 type owed struct {
-	Waits  []waiting
-	For    []waitsFor
+	Waits  []index.Waiting
+	For    []index.WaitsFor
 	Shapes []firstSeen
 	Expire int64 // unix milliseconds; 0: none
-}
-
-// A waiting is a mail of which recipients wait. Times are unix milliseconds.
-type waiting struct {
-	Mail                 int64
-	Tenant, Provider, IP string
-	First, Last, Size    int64
-	Deferred, Gone       bool
-	Named                bool // an attempt had an id
-}
-
-type waitsFor struct {
-	Key, Mail, Who int64
-	Gone           bool // whatever the key is
 }
 
 type firstSeen struct {
@@ -73,7 +54,7 @@ var mainWrites = map[string]string{
 	"mark": `INSERT INTO main_mark VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number, file = excluded.file,
 		offset = excluded.offset, at = excluded.at`,
 	"asked": `SELECT w.mail, w.tenant, w.provider, w.ip, w.first, w.last, w.size, w.deferred, w.named FROM main_for f JOIN main_waits w ON w.mail = f.mail
-		WHERE f.key = ? LIMIT 500`, // who has one recipient wait for more mails than that has none of them told apart
+		WHERE f.key = ? LIMIT ` + strconv.Itoa(index.MostAsked),
 	"left":  "SELECT count(DISTINCT who) FROM main_for WHERE mail = ?",
 	"which": "SELECT mail, tenant, provider, ip, first, last, size, deferred, named FROM main_waits WHERE mail = ?",
 }
@@ -190,14 +171,14 @@ func (j *joining) apply(o *owed) error {
 	return nil
 }
 
-func (j *joining) wait(w *waiting) error {
+func (j *joining) wait(w *index.Waiting) error {
 	if w.Gone {
 		return j.put("gone", w.Mail)
 	}
 	return j.put("waits", w.Mail, w.Tenant, w.Provider, w.IP, w.First, w.Last, w.Size, w.Deferred, w.Named)
 }
 
-func (j *joining) waitFor(f waitsFor) error {
+func (j *joining) waitFor(f index.WaitsFor) error {
 	if f.Gone {
 		return j.put("settled", f.Mail, f.Who)
 	}
@@ -209,82 +190,28 @@ func (j *joining) first(s *firstSeen) error {
 	return j.put("shape", s.Hash, s.Class, s.Rule, s.Shape, s.First, s.Gateway, s.Run, int64(s.Line), s.Last) //nolint:gosec // SQLite has no more
 }
 
-// join says of which mail an attempt is, 0 where it is the first of one that has no id, and whether mail waited for it.
-func (j *joining) join(d day, of id, a *history.Attempt) (mail int64, joined bool, err error) {
-	k := keysOf(a)
-	found, err := j.asked(a, k.ids, func(*waiting) bool { return true }) // of that id
-	if err == nil && found == nil {
-		found, err = j.asked(a, k.senders, func(w *waiting) bool { return mayBe(a, w) })
+// For gives the mails that wait by a key; see [index.Ledger].
+func (j *joining) For(key int64) (all []index.Waiting, err error) {
+	if _, may := j.keys[key]; !may && j.keys != nil {
+		return nil, nil
 	}
+	rows, err := j.tx.StmtContext(j.ctx, j.do["asked"]).QueryContext(j.ctx, key)
 	if err != nil {
-		return 0, false, err
+		return nil, err
 	}
-	mail = k.mail
-	if found != nil {
-		mail = found.Mail
+	for rows.Next() {
+		var w index.Waiting
+		if err := rows.Scan(&w.Mail, &w.Tenant, &w.Provider, &w.IP, &w.First, &w.Last, &w.Size, &w.Deferred, &w.Named); err != nil {
+			return nil, errors.Join(err, rows.Close())
+		}
+		all = append(all, w)
 	}
-	number := mail
-	if number == 0 {
-		number = mailOfFirst(d, of)
-	}
-	return mail, found != nil, j.settle(number, a, &k, found)
+	return all, errors.Join(rows.Err(), rows.Close())
 }
 
-// asked finds the mail that waits for one of the recipients; nil: none does.
-func (j *joining) asked(a *history.Attempt, keys []int64, is func(*waiting) bool) (found *waiting, err error) {
-	stmt := j.tx.StmtContext(j.ctx, j.do["asked"])
-	for _, key := range keys {
-		if _, may := j.keys[key]; !may && j.keys != nil {
-			continue
-		}
-		rows, err := stmt.QueryContext(j.ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		for rows.Next() {
-			var w waiting
-			if err := rows.Scan(&w.Mail, &w.Tenant, &w.Provider, &w.IP, &w.First, &w.Last, &w.Size, &w.Deferred, &w.Named); err != nil {
-				return nil, errors.Join(err, rows.Close())
-			}
-			if is(&w) && (found == nil || nearer(a, &w, found)) {
-				found = &w
-			}
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
-}
-
-const (
-	sizeMayDiffer = 64 // octets: a Received field more
-	timeMayDiffer = time.Second
-)
-
-// mayBe reports whether an attempt may be one of a mail, where no id says so.
-func mayBe(a *history.Attempt, w *waiting) bool {
-	if w.Named && (a.MessageID != "" || a.QueueID != "") {
-		return false
-	}
-	since := a.Start.UnixMilli() - w.Last
-	if since < -timeMayDiffer.Milliseconds() || since > history.Keeps.Milliseconds() {
-		return false
-	}
-	return a.Octets == 0 || w.Size == 0 || max(a.Octets-w.Size, w.Size-a.Octets) <= sizeMayDiffer // of what was refused early nobody knows the size
-}
-
-// nearer reports which of two mails an attempt is rather of: that whose size it has, then that which has waited longer for its turn.
-func nearer(a *history.Attempt, w, than *waiting) bool {
-	if same := w.Size == a.Octets; same != (than.Size == a.Octets) {
-		return same
-	}
-	return w.Last < than.Last
-}
-
-// waitingFor gives a mail that is waited for; nil: it is not.
-func (j *joining) waitingFor(mail int64) (*waiting, error) {
-	var w waiting
+// Waiting gives a mail that is waited for; see [index.Ledger].
+func (j *joining) Waiting(mail int64) (*index.Waiting, error) {
+	var w index.Waiting
 	err := j.tx.StmtContext(j.ctx, j.do["which"]).QueryRowContext(j.ctx, mail).
 		Scan(&w.Mail, &w.Tenant, &w.Provider, &w.IP, &w.First, &w.Last, &w.Size, &w.Deferred, &w.Named)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -293,77 +220,27 @@ func (j *joining) waitingFor(mail int64) (*waiting, error) {
 	return &w, err
 }
 
-// opens reports whether a recipient waits behind an attempt, as far as it tells.
-func opens(a *history.Attempt, fate string, known bool) bool {
-	switch fate {
-	case "delivered", "refused":
-		return a.Outcome == "orphan_ack" // the MSA has not heard of it
-	case "not_sent":
-		return known || a.Outcome != "reset" // which asked, and sent nothing
-	}
-	return true
+// Left counts who waits for a mail; see [index.Ledger].
+func (j *joining) Left(mail int64) (n int, err error) {
+	err = j.tx.StmtContext(j.ctx, j.do["left"]).QueryRowContext(j.ctx, mail).Scan(&n)
+	return n, err
 }
 
-// settle notes who waits for a mail behind an attempt.
-func (j *joining) settle(mail int64, a *history.Attempt, k *keys, was *waiting) (err error) {
-	if was == nil && mail&byID != 0 && slices.ContainsFunc(a.Recipients, func(r history.Recipient) bool { return opens(a, r.Fate, false) }) {
-		if was, err = j.waitingFor(mail); err != nil { // by others of its recipients
-			return err
-		}
-	}
-	at := a.At.UnixMilli()
-	if was != nil && at < was.Last { // it came late: what was told behind it stands
-		return nil
-	}
-	w := waiting{Mail: mail, Tenant: a.Tenant, Provider: a.Provider, First: a.Start.UnixMilli(), Last: at, Size: a.Octets, Named: k.mail != 0}
-	if a.SendingIP.IsValid() {
-		w.IP = a.SendingIP.String()
-	}
-	if was != nil {
-		w.First, w.Named = min(w.First, was.First), w.Named || was.Named
-		if w.Size == 0 {
-			w.Size = was.Size
-		}
-	}
-	open := 0
-	for i, who := range k.who {
-		fate := a.Recipients[i].Fate
-		if !opens(a, fate, was != nil) {
-			if was != nil {
-				err = errors.Join(err, j.noteFor(waitsFor{Mail: mail, Who: who, Gone: true}))
-			}
-			continue
-		}
-		open++
-		w.Deferred = w.Deferred || fate == "deferred"
-		err = errors.Join(err, j.noteFor(waitsFor{Key: k.senders[i], Mail: mail, Who: who}))
-		if k.ids != nil {
-			err = errors.Join(err, j.noteFor(waitsFor{Key: k.ids[i], Mail: mail, Who: who}))
-		}
-	}
-	if err != nil || open == 0 && was == nil {
-		return err
-	}
-	if was != nil {
-		var left int
-		if err := j.tx.StmtContext(j.ctx, j.do["left"]).QueryRowContext(j.ctx, mail).Scan(&left); err != nil {
-			return err
-		}
-		w.Gone = left == 0
-		w.Deferred = w.Deferred || was.Deferred && left > open
-	}
+// Note has the main file say how a mail is; see [index.Ledger].
+func (j *joining) Note(w index.Waiting) error {
 	j.owed.Waits = append(j.owed.Waits, w)
 	return j.wait(&w)
 }
 
-func (j *joining) noteFor(f waitsFor) error {
+// NoteFor has it say who waits; see [index.Ledger].
+func (j *joining) NoteFor(f index.WaitsFor) error {
 	j.owed.For = append(j.owed.For, f)
 	return j.waitFor(f)
 }
 
 // saw notes a refusal's shape, once a day.
 func (j *joining) saw(r *history.Refusal, e *event.Entry) error {
-	hash, today := hashOf('S', r.Class, r.Rule, r.Shape), int64(dayOf(e.At))
+	hash, today := index.Hash('S', r.Class, r.Rule, r.Shape), int64(dayOf(e.At))
 	if last, known := j.seen[hash]; known && last == today {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
 // A letter is a mail while its attempts are gathered.
@@ -123,7 +124,7 @@ func (v *volume) gather(ctx context.Context, letters []*letter) error {
 	defer first.Close()
 	reads := v.reader()
 	for _, l := range letters {
-		if err := v.gatherOne(ctx, stmt, reads, l, termOfMail(l.number)); err != nil {
+		if err := v.gatherOne(ctx, stmt, reads, l, index.OfMail(l.number)); err != nil {
 			return err
 		}
 		if d, at := firstOfMail(l.number); !l.sure && d == v.day {
@@ -176,7 +177,7 @@ func (v *volume) gatherOne(ctx context.Context, stmt *sql.Stmt, reads *reader, l
 // newest reports whether the attempt by which it was found is its newest that a filter asks for.
 func (l *letter) newest(of *history.Filter) bool {
 	for _, p := range l.all {
-		if (p.at.day > l.at.day || p.at.day == l.at.day && p.at.id > l.at.id) && meets(of, &p.Attempt, p.entry) {
+		if (p.at.day > l.at.day || p.at.day == l.at.day && p.at.id > l.at.id) && index.Meets(of, &p.Attempt, p.entry) {
 			return false
 		}
 	}
@@ -187,7 +188,7 @@ func (l *letter) newest(of *history.Filter) bool {
 func (l *letter) mail(of *history.Filter, now time.Time) history.Mail {
 	attempts := make([]history.Attempt, 0, len(l.all))
 	for _, p := range l.all {
-		if l.tries <= history.MaxAttempts || meets(of, &p.Attempt, p.entry) {
+		if l.tries <= history.MaxAttempts || index.Meets(of, &p.Attempt, p.entry) {
 			attempts = append(attempts, p.Attempt)
 		}
 	}
@@ -196,7 +197,7 @@ func (l *letter) mail(of *history.Filter, now time.Time) history.Mail {
 	}
 	unnamed := func(a history.Attempt) bool { return a.MessageID == "" && a.QueueID == "" } // its sender and its recipients have led to it
 	probably := !l.sure || slices.ContainsFunc(attempts, unnamed)
-	m := history.MailOf(mailName(l.number), probably && l.tries > 1, attempts, now)
+	m := history.MailOf(index.MailName(l.number), probably && l.tries > 1, attempts, now)
 	m.Tries = max(l.tries, len(attempts))
 	return m
 }

@@ -8,6 +8,7 @@ import (
 
 	"kanmon/internal/view/history"
 	"kanmon/internal/view/history/historytest"
+	"kanmon/internal/view/history/index"
 )
 
 // steps are what SQLite says that it will do.
@@ -41,8 +42,8 @@ func TestNoQuestionReadsAWholeDay(t *testing.T) {
 		"nothing": {}, "tenant": {Tenant: "t1"}, "account": {Account: "a@t1"}, "provider": {Provider: "google"}, "ip": {SendingIP: ip}, "mx": {MX: netip.MustParseAddr("198.51.100.22")},
 		"sender": {Sender: "s@t.example"}, "recipient": {Recipient: "p1@x1.example"}, "domain": {Recipient: "@x1.example"}, "id": {ID: "m1"}, "session": {Session: 0x1000},
 		"outcome": {Outcomes: []string{"deferred"}}, "two outcomes": {Outcomes: []string{"deferred", "delivered"}}, "class": {Class: "system_error"},
-		"shape": {Shape: "busy, try # again"}, "class and shape": {Class: "system_error", Shape: "busy, try # again"}, "mail": {Mail: mailName(mailOfFirst(dayOf(historytest.Noon), 5))},
-		"a mail with an id": {Mail: mailName(byID | 7)}, "gateway": {Gateway: "gw1"},
+		"shape": {Shape: "busy, try # again"}, "class and shape": {Class: "system_error", Shape: "busy, try # again"}, "mail": {Mail: index.MailName(mailOfFirst(dayOf(historytest.Noon), 5))},
+		"a mail with an id": {Mail: index.MailName(index.ByID | 7)}, "gateway": {Gateway: "gw1"},
 		"much": {Tenant: "t1", Provider: "google", SendingIP: ip, Outcomes: []string{"deferred"}, Class: "system_error", Recipient: "@x1.example"},
 	} {
 		err := s.reading.with(dayOf(historytest.Noon), func(v *volume) error {
@@ -71,7 +72,7 @@ func TestNoQuestionReadsAWholeDay(t *testing.T) {
 		"by hour": {Filter: history.Filter{Provider: "google"}, Step: time.Hour},
 	} {
 		err := s.reading.with(dayOf(historytest.Noon), func(v *volume) error {
-			q := countsQuery{summing: summing{step: of.Step}, of: of}
+			q := countsQuery{Summing: index.Summing{Step: of.Step}, of: of}
 			query, args, err := q.statement(t.Context(), v)
 			if err != nil || query == "" {
 				t.Errorf("%s: %q, %v", name, query, err)

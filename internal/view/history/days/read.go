@@ -8,6 +8,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
 // Attempts gives attempts; see [history.Store].
@@ -113,7 +114,7 @@ func (v *volume) session(ctx context.Context, of event.ID) (all []event.Entry, e
 		err := scan(&at)
 		places = append(places, at)
 		return err
-	}, termOfSession(of))
+	}, index.OfSession(of))
 	if err != nil {
 		return nil, err
 	}

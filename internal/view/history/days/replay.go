@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
 // replay does again what a day's attempts did to the main file.
@@ -33,12 +34,12 @@ func (j *joining) replay(v *volume) error {
 			if err != nil {
 				return err
 			}
-			k := keysOf(&f.Attempt)
-			was, err := j.waitingFor(f.mail)
+			k := index.KeysOf(&f.Attempt)
+			was, err := j.Waiting(f.mail)
 			if err != nil {
 				return err
 			}
-			if err := j.settle(f.mail, &f.Attempt, &k, was); err != nil {
+			if err := index.Settle(j, f.mail, &f.Attempt, &k, was); err != nil {
 				return err
 			}
 			last = h.id
@@ -56,7 +57,7 @@ func (j *joining) replayShapes(v *volume) error {
 		var s firstSeen
 		var line int64
 		err := scan(&s.Class, &s.Rule, &s.Shape, &s.First, &s.Gateway, &s.Run, &line)
-		s.Hash, s.Last, s.Line = hashOf('S', s.Class, s.Rule, s.Shape), int64(v.day), uint64(line) //nolint:gosec // as it was written
+		s.Hash, s.Last, s.Line = index.Hash('S', s.Class, s.Rule, s.Shape), int64(v.day), uint64(line) //nolint:gosec // as it was written
 		all = append(all, s)
 		return err
 	})

@@ -14,6 +14,7 @@ import (
 
 	"kanmon/internal/store"
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
 // A grouping adds up refusals by meaning and shape.
@@ -93,7 +94,7 @@ func (s *Store) Shapes(ctx context.Context, of history.Filter, page history.Page
 
 // group finds how many refusals there were of each shape; where terms are asked for, also whose.
 func (s *Store) group(ctx context.Context, g *grouping) error {
-	if len(wanted(g.of)) > 0 {
+	if len(index.Wanted(g.of)) > 0 {
 		return s.reading.walk(ctx, g.of, finger{}, func(_ finger, f *found) bool {
 			g.line(f)
 			return true
@@ -350,7 +351,7 @@ func (s *shapeSum) given(ctx context.Context, main *store.File) (history.Shape, 
 		shape.One = sorted(s.tenants)[0]
 	}
 	var first, line int64
-	err := main.QueryRowContext(ctx, "SELECT first, gateway, run, line FROM main_shape WHERE hash = ?", hashOf('S', s.class, s.rule, s.shape)).
+	err := main.QueryRowContext(ctx, "SELECT first, gateway, run, line FROM main_shape WHERE hash = ?", index.Hash('S', s.class, s.rule, s.shape)).
 		Scan(&first, &shape.Seen.Gateway, &shape.Seen.Run, &line)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

@@ -2,10 +2,10 @@ package days
 
 import (
 	"slices"
-	"time"
 
 	"kanmon/internal/event"
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
 type countKey struct{ unit, tenant, at, gateway, provider, ip, outcome, class int64 }
@@ -33,22 +33,6 @@ func (t *tally) add(o tally) {
 	t.tls += o.tls
 }
 
-// Units of roll-ups, in minutes.
-const (
-	unitFive = 5
-	unitHour = 60
-	unitDay  = 24 * 60
-)
-
-var units = [...]int64{unitFive, unitHour, unitDay}
-
-func unitOf(unit, ms int64) int64 {
-	if unit == unitDay {
-		return 0
-	}
-	return ms / (unit * time.Minute.Milliseconds())
-}
-
 // count adds an attempt to what is counted.
 func (w *filling) count(r *row, e *event.Entry, a *history.Attempt, joined bool) error {
 	gateway, err := w.name(a.Gateway)
@@ -66,13 +50,13 @@ func (w *filling) count(r *row, e *event.Entry, a *history.Attempt, joined bool)
 		one.tls = 1
 	}
 	ms := r.id / perMilli
-	for _, unit := range units {
-		all := countKey{unit: unit, at: unitOf(unit, ms), gateway: gateway, outcome: r.outcome, class: r.class}
+	for _, unit := range index.Units {
+		all := countKey{unit: unit, at: index.UnitOf(unit, ms), gateway: gateway, outcome: r.outcome, class: r.class}
 		addTo(w.counts, all, one)
 		of := all
 		of.provider, of.ip = r.provider, r.ip
 		addTo(w.counts, of, one)
-		if unit != unitFive {
+		if unit != index.UnitFive {
 			of.tenant = r.tenant
 			addTo(w.counts, of, one)
 		}
@@ -114,8 +98,8 @@ func (w *filling) times(r *row, e *event.Entry) error {
 			return err
 		}
 		bucket, _ := slices.BinarySearch(history.Buckets[:], t.For.Seconds())
-		for _, unit := range [...]int64{unitFive, unitHour} {
-			key := tookKey{unit, phase, provider, unitOf(unit, ms), from}
+		for _, unit := range [...]int64{index.UnitFive, index.UnitHour} {
+			key := tookKey{unit, phase, provider, index.UnitOf(unit, ms), from}
 			if w.took[key] == nil {
 				w.took[key] = new([len(history.Buckets) + 1]int64)
 			}
@@ -128,7 +112,7 @@ func (w *filling) times(r *row, e *event.Entry) error {
 // flushSums writes roll-ups.
 func (w *filling) flushSums() error {
 	for k, t := range w.counts {
-		if k.unit == unitFive && w.level != detail {
+		if k.unit == index.UnitFive && w.level != detail {
 			continue
 		}
 		if err := w.put("count", k.unit, k.tenant, k.at, k.gateway, k.provider, k.ip, k.outcome, k.class, t.attempts, t.first, t.recipients, t.octets, t.rescued, t.tls); err != nil {
@@ -141,7 +125,7 @@ func (w *filling) flushSums() error {
 		}
 	}
 	for k, c := range w.took {
-		if k.unit == unitFive && w.level != detail {
+		if k.unit == index.UnitFive && w.level != detail {
 			continue
 		}
 		args := []any{k.unit, k.phase, k.provider, k.at, k.ip}

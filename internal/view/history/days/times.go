@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/index"
 )
 
 // Times adds up durations; see [history.Store].
@@ -17,10 +18,11 @@ func (s *Store) Times(ctx context.Context, of history.TimesOf) ([]history.Times,
 		return nil, err
 	}
 	defer done()
-	q := timesQuery{summing: summing{of.From, of.To, of.Step}, of: of, sums: map[string]*history.Times{}}
-	if err := q.check(fiveMinutes); err != nil {
+	summing, err := index.OfTimes(&of)
+	if err != nil {
 		return nil, err
 	}
+	q := timesQuery{Summing: summing, of: of, sums: map[string]*history.Times{}}
 	if err := s.reading.oldestFirst(of.From, of.To, func(v *volume) error { return q.add(ctx, v) }); err != nil {
 		return nil, err
 	}
@@ -33,20 +35,20 @@ func (s *Store) Times(ctx context.Context, of history.TimesOf) ([]history.Times,
 }
 
 type timesQuery struct {
-	summing
+	index.Summing
 	of    history.TimesOf
 	sums  map[string]*history.Times
 	order []string
 }
 
 func (q *timesQuery) add(ctx context.Context, v *volume) (err error) {
-	finest := int64(unitFive)
+	finest := int64(index.UnitFive)
 	if v.level != detail {
-		finest = unitHour
+		finest = index.UnitHour
 	}
-	unit := q.unit(v.day, unitHour, finest)
+	unit := q.Unit(v.day.begin(), index.UnitHour, finest)
 	c := new(condition)
-	first, last := q.edges(v.day, unit)
+	first, last := q.Edges(v.day.begin(), unit)
 	c.and("unit = ? AND at >= ? AND at < ?", unit, first, last)
 	name := func(column, text string) {
 		if err == nil && text != "" {
@@ -61,7 +63,7 @@ func (q *timesQuery) add(ctx context.Context, v *volume) (err error) {
 	if err != nil || c.none {
 		return err
 	}
-	bucket, args := q.bucket(v.day, unit)
+	bucket, args := bucketOf(&q.Summing, v.day, unit)
 	group := "bucket, phase, provider"
 	ip := "''"
 	if q.of.ByIP {
@@ -90,7 +92,7 @@ func (q *timesQuery) take(scan func(...any) error) error {
 	key := fmt.Sprint(bucket, "\x00", one.Phase, "\x00", one.Provider, "\x00", ip)
 	sum := q.sums[key]
 	if sum == nil {
-		sum = &history.Times{Begin: q.begin(bucket), Phase: one.Phase, Provider: one.Provider}
+		sum = &history.Times{Begin: q.Begin(bucket), Phase: one.Phase, Provider: one.Provider}
 		sum.SendingIP, _ = netip.ParseAddr(ip) // "": not asked for
 		q.sums[key] = sum
 		q.order = append(q.order, key)

@@ -1,4 +1,4 @@
-package days
+package index
 
 import (
 	"net/netip"
@@ -10,15 +10,16 @@ import (
 // mostJoined is how many recipients of an attempt it is joined by.
 const mostJoined = 100
 
-// keys are by which a mail is asked for, each for one of its recipients.
-type keys struct {
-	ids     []int64 // nil: it has none
-	senders []int64
-	who     []int64 // the recipients themselves
-	mail    int64   // its number by its id; 0: it has none
+// Keys are by which a mail is asked for, each for one of its recipients.
+type Keys struct {
+	IDs     []int64 // nil: it has none
+	Senders []int64
+	Who     []int64 // the recipients themselves
+	Mail    int64   // its number by its id; 0: it has none
 }
 
-func keysOf(a *history.Attempt) (k keys) {
+// KeysOf gives those of an attempt.
+func KeysOf(a *history.Attempt) (k Keys) {
 	var id []string
 	tenant := tenantOf(a)
 	switch {
@@ -28,14 +29,14 @@ func keysOf(a *history.Attempt) (k keys) {
 		id = []string{tenant, "queue", a.Source.Addr().String(), a.QueueID}
 	}
 	if id != nil {
-		k.mail = byID | hashOf('M', append(id, copyOf(a)...)...)
+		k.Mail = ByID | Hash('M', append(id, copyOf(a)...)...)
 	}
 	for i := range a.Recipients[:min(len(a.Recipients), mostJoined)] {
-		who := fold(a.Recipients[i].Address)
-		k.who = append(k.who, hashOf('W', who))
-		k.senders = append(k.senders, hashOf('K', tenant, "sender", fold(a.Sender), who))
+		who := Fold(a.Recipients[i].Address)
+		k.Who = append(k.Who, Hash('W', who))
+		k.Senders = append(k.Senders, Hash('K', tenant, "sender", Fold(a.Sender), who))
 		if id != nil {
-			k.ids = append(k.ids, hashOf('K', append(id, who)...))
+			k.IDs = append(k.IDs, Hash('K', append(id, who)...))
 		}
 	}
 	return k
@@ -67,5 +68,5 @@ func copyOf(a *history.Attempt) []string {
 	if !at.IsZero() {
 		when = at.UTC().Format(time.RFC3339)
 	}
-	return []string{fold(a.Sender), a.QueueID, when}
+	return []string{Fold(a.Sender), a.QueueID, when}
 }
