@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,6 @@ import (
 	"kanmon/internal/view"
 	"kanmon/internal/view/follow"
 	"kanmon/internal/view/history"
-	"kanmon/internal/view/history/days"
 )
 
 type historyCommands struct {
@@ -63,11 +63,14 @@ func keepHistory(ctx context.Context, cfg *config.Config, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	log.Info("history is kept", "directory", cfg.History.Directory, "records", strings.Join(cfg.History.Records, ", "))
+	log.Info("history is kept", "in", placeOf(cfg), "records", strings.Join(cfg.History.Records, ", "))
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady) // without systemd nobody listens
 	k.Run(ctx)
 	return k.Close()
 }
+
+// placeOf is where history is kept.
+func placeOf(cfg *config.Config) string { return cmp.Or(cfg.History.Database, cfg.History.Directory) }
 
 type historyStatusCommand struct {
 	viewFlag
@@ -78,6 +81,7 @@ type historyStatusCommand struct {
 type historyStatus struct {
 	Problems  []string         `json:"problems"`
 	Directory string           `json:"directory"`
+	Database  string           `json:"database,omitempty"`
 	Records   []historyRecords `json:"records"`
 	Attempts  int64            `json:"attempts"`
 	Octets    int64            `json:"octets"`
@@ -155,7 +159,7 @@ func statusOfHistory(cfg *config.Config) (*historyStatus, error) {
 	}
 	keep := view.KeepFor(&cfg.History)
 	st := &historyStatus{
-		Problems: []string{}, Directory: cfg.History.Directory, Attempts: of.Attempts, Octets: of.Octets, Most: keep.Octets, Free: follow.Free(cfg.History.Directory),
+		Problems: []string{}, Directory: cfg.History.Directory, Database: cfg.History.Database, Attempts: of.Attempts, Octets: of.Octets, Most: keep.Octets, Free: follow.Free(cfg.History.Directory),
 		Detail: keptFor(of.Detail, keep.Detail), Trouble: keptFor(of.Trouble, keep.Trouble), Counts: keptFor(of.Counts, keep.Counts),
 		Shortened: of.Shortened, Gaps: of.Gaps, BadLines: of.BadLines,
 	}
@@ -203,7 +207,11 @@ func (s *historyStatus) print(w io.Writer) error {
 	if s.Most > 0 {
 		most = " of at most " + inOctets(s.Most)
 	}
-	fmt.Fprintf(table, "on the disk\t%s%s in %s; %s are free there\n", inOctets(s.Octets), most, s.Directory, inOctets(s.Free))
+	if s.Database != "" {
+		fmt.Fprintf(table, "in the database\t%s%s in %s\n", inOctets(s.Octets), most, s.Database)
+	} else {
+		fmt.Fprintf(table, "on the disk\t%s%s in %s; %s are free there\n", inOctets(s.Octets), most, s.Directory, inOctets(s.Free))
+	}
 	if s.Shortened {
 		fmt.Fprintf(table, "shortened\tthere is no room for as long as is to be kept: a larger size of [history], or shorter times\n")
 	}
@@ -290,7 +298,7 @@ func (k *historyImportCommand) into(cfg *config.Config, i *follow.Import) (prune
 	if err := follow.ActAsOwner(dir); err != nil {
 		return nil, nil, err
 	}
-	s, err := days.Open(dir)
+	s, err := view.KeptHistory(cfg)
 	if errors.Is(err, store.ErrInUse) {
 		r := follow.NewRemote(dir)
 		i.Keep = r.Keep
@@ -300,8 +308,10 @@ func (k *historyImportCommand) into(cfg *config.Config, i *follow.Import) (prune
 		return nil, nil, err
 	}
 	i.Keep = func(ctx context.Context, lines []history.Line) error {
-		if err := follow.Room(dir); err != nil {
-			return err
+		if cfg.History.Database == "" {
+			if err := follow.Room(dir); err != nil {
+				return err
+			}
 		}
 		return s.Add(ctx, lines, "", history.Mark{})
 	}

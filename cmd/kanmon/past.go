@@ -84,7 +84,7 @@ func (k *pastFlag) open(ctx context.Context) (*past, error) {
 	if p.shown.Mode == journal.AddressesHashed {
 		p.shown.Key, p.keyErr = os.ReadFile(cfg.Journal.HashKeyFile)
 	}
-	dir := cfg.History.Directory
+	dir := placeOf(cfg)
 	const begin = "\"systemctl enable --now kanmon-view\" has it kept from now on, \"kanmon history import FILE\" takes in older records"
 	p.Store, err = openHistory(cfg)
 	switch {

@@ -210,6 +210,7 @@ func TestEverythingIsRead(t *testing.T) {
 		History: History{
 			On: true, Directory: "/srv/history", Records: Names{"/var/log/kanmon/records.jsonl", "/srv/gw2/records.jsonl"}, Gateways: Names{"gw1", "gw2"},
 			Detail: 30 * day, Trouble: 60 * day, Counts: 730 * day, Size: 50e9, Metrics: netip.MustParseAddrPort("127.0.0.1:9727"),
+			Database: "postgres://kanmon@db.example.jp/kanmon?sslmode=verify-full", DatabasePasswordFile: "/etc/kanmon/history.password",
 		},
 		Notify: Notify{Language: Japanese, Zone: "Asia/Tokyo", Digest: "07:30", PageURL: "https://kanmon.example.jp"},
 		NotifyWebhooks: []NotifyWebhook{{

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +23,9 @@ type History struct {
 	Counts    time.Duration  `toml:"counts"`   // and events
 	Size      Size           `toml:"size"`     // of all of it; 0: no bound
 	Metrics   netip.AddrPort `toml:"metrics"`  // the zero AddrPort: none are answered
+
+	Database             string `toml:"database"` // the URL of a PostgreSQL database without a password; "": it is kept in Directory
+	DatabasePasswordFile string `toml:"database_password_file"`
 }
 
 const (
@@ -67,6 +72,7 @@ func (d *decoder) validateHistory(cfg *Config) {
 		return rule{key, days(n), n >= day && n <= years, "%s is out of range", fmt.Sprintf("want %q to %q", days(day), days(years))}
 	}
 	d.validatePaths(map[string]string{"history.directory": h.Directory})
+	d.validateDatabase(h)
 	d.judge(
 		filled("history.records", h.Records, "empty: there is nothing to keep", `want a path such as "/var/log/kanmon/records.jsonl"`),
 		lasting("history.detail", h.Detail), lasting("history.trouble", h.Trouble), lasting("history.counts", h.Counts),
@@ -89,6 +95,32 @@ func (d *decoder) validateHistory(cfg *Config) {
 	}
 	if d.good("history") && h.Counts < h.Trouble {
 		d.wrong("history.counts", fmt.Sprintf("%s is shorter than trouble, %s", days(h.Counts), days(h.Trouble)), "want at least trouble")
+	}
+}
+
+// validateDatabase judges where else history is kept. What passes a network has everybody's addresses, so whether it is encrypted has to be said.
+func (d *decoder) validateDatabase(h *History) {
+	const want = `want one such as "postgres://kanmon@db.example.jp/kanmon?sslmode=verify-full"`
+	d.judge(absolute("history.database_password_file", h.DatabasePasswordFile))
+	if h.Database == "" {
+		if h.DatabasePasswordFile != "" {
+			d.wrong("history.database_password_file", "there is no database that it is of", "add database, or remove it")
+		}
+		return
+	}
+	u, err := url.Parse(h.Database)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || strings.Trim(u.Path, "/") == "" {
+		d.wrong("history.database", "it is no URL of a PostgreSQL database", want)
+		return
+	}
+	asks := u.Query()
+	if _, has := u.User.Password(); has || asks.Has("password") {
+		d.wrong("history.database", "it has a password, and this file is read by more than may know it", "put it into a file, and name that in database_password_file")
+		return
+	}
+	host := cmp.Or(u.Hostname(), asks.Get("host"))
+	if host != "" && !filepath.IsAbs(host) && !loopback(host) && !asks.Has("sslmode") {
+		d.wrong("history.database", "it does not say whether what passes the network is encrypted", want+", or sslmode=disable where the network itself is closed")
 	}
 }
 

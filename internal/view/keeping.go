@@ -56,17 +56,17 @@ func OpenHistory(cfg *config.Config, log *slog.Logger) (*Keeping, error) {
 	if err := follow.ActAsOwner(h.Directory); err != nil {
 		return nil, err
 	}
-	s, err := days.Open(h.Directory)
+	s, err := KeptHistory(cfg)
 	if errors.Is(err, store.ErrInUse) {
 		return nil, fmt.Errorf("%w: one process keeps history, \"kanmon history run\" or \"kanmon view\" (systemctl status kanmon-history kanmon-view)", err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if where := s.Damaged(); where != "" {
-		log.Error("the file of what spans days is damaged, and was made anew of the days", "moved_to", where)
+	if files, are := s.(*days.Store); are && files.Damaged() != "" {
+		log.Error("the file of what spans days is damaged, and was made anew of the days", "moved_to", files.Damaged())
 	}
-	k := &Keeping{Store: s, keeper: follow.Keeper{Store: s, Dir: h.Directory, Records: h.Records, Gateways: h.Gateways, Keep: KeepFor(h), Metrics: h.Metrics, Log: log}}
+	k := &Keeping{Store: s, keeper: follow.Keeper{Store: s, Dir: h.Directory, Remote: h.Database != "", Records: h.Records, Gateways: h.Gateways, Keep: KeepFor(h), Metrics: h.Metrics, Log: log}}
 	if cfg.Notifies() {
 		o := Tells(cfg, s)
 		o.Log, o.Held, o.Host = log, k.keeper.Held, hostOf(cfg)
@@ -171,6 +171,9 @@ func ReadHistory(cfg *config.Config) (history.Store, error) {
 	}
 	if err := follow.ActAsOwner(cfg.History.Directory); err != nil {
 		return nil, err
+	}
+	if cfg.History.Database != "" {
+		return database(cfg)
 	}
 	s, err := days.Read(cfg.History.Directory)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 type Keeper struct {
 	Store    history.Store
 	Dir      string   // of the store: whose disk it may fill, and where its socket is
+	Remote   bool     // the store fills no disk of this host
 	Records  []string // files that are followed
 	Gateways []string // as of [Options]
 	Keep     history.Keep
@@ -83,7 +84,12 @@ func (k *Keeper) Prune(ctx context.Context) (history.Pruned, error) {
 }
 
 // room says why nothing more may be written to the disk; nil: something may.
-func (k *Keeper) room() error { return Room(k.Dir) }
+func (k *Keeper) room() error {
+	if k.Remote {
+		return nil
+	}
+	return Room(k.Dir)
+}
 
 // Lag is that of the file that history is furthest behind.
 func (k *Keeper) Lag() (worst Lag) {

@@ -211,3 +211,6 @@ func (s *Server) Do(t testing.TB, database, sql string) string {
 	}
 	return strings.TrimSpace(string(out))
 }
+
+// Socket is that of the server.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
