@@ -286,6 +286,10 @@ cost: ## CPU a message and memory of held sessions beside another kanmon, in one
 history-scale: ## 14 days of ATTEMPTS (1000000) each are kept, and what people ask of them is answered in time (an hour, 12 GB; DAYS=14; KEEP=folder: made once, asked again)
 	KANMON_HISTORY=$(ATTEMPTS) KANMON_HISTORY_DAYS=$(DAYS) KANMON_HISTORY_KEEP=$(if $(KEEP),$(abspath $(KEEP))) $(GO) test -count=1 -timeout=24h -v -run TestQuestionsAreAnsweredInTime ./test/history | grep -v '^=== '
 
+.PHONY: history-kills
+history-kills: ## PostgreSQL, who ships to it and answers to COMMIT are lost KILLS (100) times, and each record is kept once (about 2 minutes)
+	KANMON_POSTGRES_KILLS=$(or $(KILLS),100) $(GO) test -count=1 -timeout=20m -v -run TestKilledAtAnyMomentEachRecordIsKeptOnce ./internal/view/history/postgres
+
 .PHONY: mtas
 mtas: ## how fast real MTAs and clients reach the next address, direct and through kanmon (root, under 20 minutes)
 	@mkdir -p $(BUILD)

@@ -27,7 +27,7 @@ umask 022 # what is unpacked is run under other users too
 cache=${KANMON_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/kanmon-test}
 
 main() {
-	groups="lab dns monitoring web axe fonts scanners"
+	groups="lab dns monitoring database web axe fonts scanners"
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
@@ -69,6 +69,7 @@ packages_of() {
 	lab) echo postfix dnsmasq-base ;;
 	dns) echo unbound nsd ldnsutils ;;
 	monitoring) echo prometheus ;;
+	database) echo "postgresql-$(postgresql) postgresql-client-$(postgresql)" ;;
 	web) echo chromium fonts-dejavu-core ;;
 	bench) echo haproxy nginx ;;
 	esac
@@ -80,9 +81,16 @@ programs_of() {
 	lab) printf '%s\n' "usr/sbin/postconf -dh mail_version" "usr/sbin/dnsmasq --version" ;;
 	dns) printf '%s\n' "usr/sbin/unbound -V" "usr/sbin/nsd -v" "usr/bin/ldns-keygen -v" ;;
 	monitoring) printf '%s\n' "usr/bin/promtool --version" ;;
+	database) printf '%s\n' "usr/lib/postgresql/$(postgresql)/bin/postgres --version" "usr/lib/postgresql/$(postgresql)/bin/initdb --version" "usr/lib/postgresql/$(postgresql)/bin/psql --version" ;;
 	web) printf '%s\n' "usr/lib/chromium/chromium --version" ;;
 	bench) printf '%s\n' "usr/sbin/haproxy -v" "usr/sbin/nginx -v" ;;
 	esac
+}
+
+# The version of PostgreSQL that the distribution has; that of Debian 12 where it does not say.
+postgresql() {
+	version=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -n 1)
+	echo "${version:-15}"
 }
 
 all_ready() {

@@ -97,6 +97,9 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(s.bin, name), args...)
 	c.Dir = s.dir
+	if libraries, _ := filepath.Glob(filepath.Join(s.bin, "../../../*-linux-gnu*")); !strings.HasPrefix(s.bin, "/usr/") { // unpacked, with libraries of its own
+		c.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))
+	}
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Pdeathsig: syscall.SIGKILL}
 	return c
 }

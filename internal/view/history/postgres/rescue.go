@@ -43,6 +43,9 @@ func (w *writing) rescues(rows []row) (map[rescue]rescueState, error) {
 	return all, err
 }
 
+// mostRescued is of how many rescues the attempt is waited for.
+const mostRescued = 500_000
+
 // flushRescues writes those whose attempts have not come, and forgets the others.
 func (w *writing) flushRescues(all map[rescue]rescueState) error {
 	type row struct {
@@ -58,7 +61,8 @@ func (w *writing) flushRescues(all map[rescue]rescueState) error {
 			over = append(over, one)
 		}
 	}
-	if err := w.put("INSERT INTO rescued SELECT session, number, current_date FROM json_populate_recordset(null::rescued, $1) ON CONFLICT DO NOTHING", fresh); err != nil {
+	if err := w.put(`INSERT INTO rescued SELECT session, number, current_date FROM json_populate_recordset(null::rescued, $1)
+		WHERE (SELECT count(*) FROM (SELECT 1 FROM rescued LIMIT $2) n) < $2 ON CONFLICT DO NOTHING`, fresh, mostRescued); err != nil {
 		return err
 	}
 	return w.put("DELETE FROM rescued WHERE (session, number) IN (SELECT session, number FROM json_populate_recordset(null::rescued, $1))", over)

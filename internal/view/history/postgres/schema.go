@@ -1,6 +1,7 @@
 package postgres
 
-// A step changes the tables. Gateways are upgraded one after the other, so a step adds what is new, and what is old goes with a step of a later release:
+// A step changes the tables. Gateways are upgraded one after the other, so a step adds what is new (a column that may be
+// NULL, as those before write it so), and what is old goes with a step of a later release:
 // needs is the step that a program must know at least that works with the tables from then on.
 type step struct {
 	needs int
