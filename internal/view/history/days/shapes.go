@@ -348,7 +348,9 @@ func (s *shapeSum) given(ctx context.Context, main *store.File) (history.Shape, 
 		}
 	}
 	if len(s.tenants) == 1 {
-		shape.One = sorted(s.tenants)[0]
+		for one := range s.tenants {
+			shape.One = one // "": of mail of no tenant
+		}
 	}
 	var first, line int64
 	err := main.QueryRowContext(ctx, "SELECT first, gateway, run, line FROM main_shape WHERE hash = ?", index.Hash('S', s.class, s.rule, s.shape)).

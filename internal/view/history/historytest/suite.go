@@ -34,6 +34,7 @@ func Run(t *testing.T, open Opener) {
 		"times are counted in buckets":                            times,
 		"refusals are grouped by meaning and shape":               shapes,
 		"refusals of one gateway, or outcome, are told apart":     shapesOfOne,
+		"refusals of no tenant are grouped, too":                  shapesOfNobody,
 		"sources without a tenant are no one's others":            sourcesApart,
 		"news come newest first and by type":                      news,
 		"what waits is what was deferred and not seen since":      waiting,

@@ -189,3 +189,14 @@ func shapes(t *testing.T, s history.Store) {
 		t.Errorf("pages: %v %v %v %v", some, rest, err, err2)
 	}
 }
+
+// shapesOfNobody: a site may have no tenants.
+func shapesOfNobody(t *testing.T, s history.Store) {
+	m := greylisted(plain(Noon, "a@x.example"), "a@x.example")
+	m.Tenant = ""
+	add(t, s, NewFeed("gw1", Noon).Attempt(m))
+	all, _, err := s.Shapes(t.Context(), history.Filter{}, history.Page{})
+	if err != nil || len(all) != 1 || all[0].Tenants != 1 || all[0].One != "" || all[0].Count != 1 {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
