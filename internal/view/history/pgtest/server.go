@@ -34,18 +34,16 @@ func binaries() (string, error) {
 	if cache == "" {
 		cache = "/var/cache/kanmon-test"
 	}
-	var all []string
-	for _, root := range [...]string{"/", filepath.Join(cache, "database")} {
-		some, err := filepath.Glob(filepath.Join(root, "usr/lib/postgresql/*/bin/postgres"))
+	for _, root := range [...]string{filepath.Join(cache, "database"), "/"} {
+		all, err := filepath.Glob(filepath.Join(root, "usr/lib/postgresql/*/bin/postgres"))
 		if err != nil {
 			return "", err
 		}
-		all = append(all, some...)
+		if len(all) > 0 {
+			return filepath.Dir(slices.Max(all)), nil
+		}
 	}
-	if len(all) == 0 {
-		return "", errors.New("there is no PostgreSQL here: test/setup/install.sh unpacks one")
-	}
-	return filepath.Dir(slices.Max(all)), nil
+	return "", errors.New("there is no PostgreSQL here: test/setup/install.sh unpacks one")
 }
 
 // Start starts a server, which is stopped with the test.
@@ -55,7 +53,7 @@ func Start(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "kanmon-pg-") // the path of a socket has to be short
+	dir, err := os.MkdirTemp("", "kanmon-pg-") //nolint:usetesting // the path of a socket has to be short
 	if err != nil {
 		t.Fatal(err)
 	}

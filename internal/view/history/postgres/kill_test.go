@@ -169,7 +169,7 @@ func TestKilledAtAnyMomentEachRecordIsKeptOnce(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	wanted, _ := strconv.Atoi(os.Getenv(killsWanted)) // 0: as many as some seconds allow
 	server := pgtest.Start(t)
-	dir, err := os.MkdirTemp("", "kanmon-relay-")
+	dir, err := os.MkdirTemp("", "kanmon-relay-") //nolint:usetesting // the path of a socket has to be short
 	if err != nil {
 		t.Fatal(err)
 	}

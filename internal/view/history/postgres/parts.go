@@ -21,8 +21,6 @@ func (d day) begin() time.Time { return time.Unix(int64(d)*int64(aDay/time.Secon
 // MarshalText writes a day as the server reads it.
 func (d day) MarshalText() ([]byte, error) { return d.begin().AppendFormat(nil, time.DateOnly), nil }
 
-func millisOf(at time.Time) int64 { return at.UnixMilli() - dayOf(at).begin().UnixMilli() }
-
 // A level says how long a line is kept. News has one table; of the others each day has a partition.
 type level int16
 
