@@ -27,9 +27,10 @@ type zone struct {
 }
 
 func (z *zone) Texts(ctx context.Context, name string, by func() string) Texts {
+	owner := by() // takes the keeper's lock: never with this one held
 	z.mu.Lock()
 	z.asked[name]++
-	z.by[by()]++
+	z.by[owner]++
 	t, known := z.texts[name]
 	hang := z.hang
 	z.mu.Unlock()
