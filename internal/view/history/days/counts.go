@@ -21,7 +21,15 @@ func bucketOf(s *index.Summing, d day, unit int64) (text string, args []any) {
 }
 
 // Counts adds up attempts; see [history.Store].
-func (s *Store) Counts(ctx context.Context, of history.CountsOf) ([]history.Count, error) {
+func (s *Store) Counts(ctx context.Context, of history.CountsOf) (got []history.Count, err error) {
+	err = whole(func() (err error) {
+		got, err = s.onceCounts(ctx, of)
+		return err
+	})
+	return got, err
+}
+
+func (s *Store) onceCounts(ctx context.Context, of history.CountsOf) ([]history.Count, error) {
 	ctx, done, err := s.reading.ask(ctx)
 	if err != nil {
 		return nil, err

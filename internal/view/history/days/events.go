@@ -11,7 +11,15 @@ import (
 )
 
 // Events gives news; see [history.Store].
-func (s *Store) Events(ctx context.Context, of history.EventsOf, page history.Page) (all []event.Entry, next history.Next, err error) {
+func (s *Store) Events(ctx context.Context, of history.EventsOf, page history.Page) (got []event.Entry, more history.Next, err error) {
+	err = whole(func() (err error) {
+		got, more, err = s.onceEvents(ctx, of, page)
+		return err
+	})
+	return got, more, err
+}
+
+func (s *Store) onceEvents(ctx context.Context, of history.EventsOf, page history.Page) (all []event.Entry, next history.Next, err error) {
 	ctx, done, err := s.reading.ask(ctx)
 	if err != nil {
 		return nil, "", err

@@ -26,7 +26,15 @@ type posted struct {
 }
 
 // Mails gives mails; see [history.Store].
-func (s *Store) Mails(ctx context.Context, of history.Filter, page history.Page) (all []history.Mail, next history.Next, err error) {
+func (s *Store) Mails(ctx context.Context, of history.Filter, page history.Page) (got []history.Mail, more history.Next, err error) {
+	err = whole(func() (err error) {
+		got, more, err = s.onceMails(ctx, of, page)
+		return err
+	})
+	return got, more, err
+}
+
+func (s *Store) onceMails(ctx context.Context, of history.Filter, page history.Page) (all []history.Mail, next history.Next, err error) {
 	ctx, done, err := s.reading.ask(ctx)
 	if err != nil {
 		return nil, "", err

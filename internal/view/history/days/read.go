@@ -12,7 +12,15 @@ import (
 )
 
 // Attempts gives attempts; see [history.Store].
-func (s *Store) Attempts(ctx context.Context, of history.Filter, page history.Page) (all []history.Attempt, next history.Next, err error) {
+func (s *Store) Attempts(ctx context.Context, of history.Filter, page history.Page) (got []history.Attempt, more history.Next, err error) {
+	err = whole(func() (err error) {
+		got, more, err = s.onceAttempts(ctx, of, page)
+		return err
+	})
+	return got, more, err
+}
+
+func (s *Store) onceAttempts(ctx context.Context, of history.Filter, page history.Page) (all []history.Attempt, next history.Next, err error) {
 	ctx, done, err := s.reading.ask(ctx)
 	if err != nil {
 		return nil, "", err
@@ -37,7 +45,15 @@ func (s *Store) Attempts(ctx context.Context, of history.Filter, page history.Pa
 }
 
 // Attempt gives one; see [history.Store].
-func (s *Store) Attempt(ctx context.Context, key history.Key) (*history.Attempt, *event.Entry, error) {
+func (s *Store) Attempt(ctx context.Context, key history.Key) (got *history.Attempt, more *event.Entry, err error) {
+	err = whole(func() (err error) {
+		got, more, err = s.onceAttempt(ctx, key)
+		return err
+	})
+	return got, more, err
+}
+
+func (s *Store) onceAttempt(ctx context.Context, key history.Key) (*history.Attempt, *event.Entry, error) {
 	ctx, done, err := s.reading.ask(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -77,7 +93,15 @@ func (s *Store) Attempt(ctx context.Context, key history.Key) (*history.Attempt,
 }
 
 // Session gives all lines of a session; see [history.Store].
-func (s *Store) Session(ctx context.Context, of event.ID) (all []event.Entry, err error) {
+func (s *Store) Session(ctx context.Context, of event.ID) (got []event.Entry, err error) {
+	err = whole(func() (err error) {
+		got, err = s.onceSession(ctx, of)
+		return err
+	})
+	return got, err
+}
+
+func (s *Store) onceSession(ctx context.Context, of event.ID) (all []event.Entry, err error) {
 	ctx, done, err := s.reading.ask(ctx)
 	if err != nil {
 		return nil, err

@@ -60,7 +60,15 @@ func (s *shapeSum) add(count int64, first, last time.Time) {
 }
 
 // Shapes groups refusals; see [history.Store].
-func (s *Store) Shapes(ctx context.Context, of history.Filter, page history.Page) ([]history.Shape, history.Next, error) {
+func (s *Store) Shapes(ctx context.Context, of history.Filter, page history.Page) (got []history.Shape, more history.Next, err error) {
+	err = whole(func() (err error) {
+		got, more, err = s.onceShapes(ctx, of, page)
+		return err
+	})
+	return got, more, err
+}
+
+func (s *Store) onceShapes(ctx context.Context, of history.Filter, page history.Page) ([]history.Shape, history.Next, error) {
 	ctx, done, err := s.reading.ask(ctx)
 	if err != nil {
 		return nil, "", err

@@ -146,13 +146,38 @@ func (s *shelf) with(d day, do func(*volume) error) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return s.goneOr(d, l, nil, err)
 	}
 	defer s.giveBack(v)
 	if err := do(v); err != nil {
-		return fmt.Errorf("%s: %w", d.file(l), err)
+		return s.goneOr(d, l, v.is, fmt.Errorf("%s: %w", d.file(l), err))
 	}
 	return nil
+}
+
+// errGone says that a file was taken away while it was read: whoever has a connection to it reads on, and nobody gets a new one.
+var errGone = errors.New("the file of the day was taken away meanwhile")
+
+// goneOr adds errGone to an error in reading a file that is not there any more, or is another one.
+func (s *shelf) goneOr(d day, l level, was fs.FileInfo, err error) error {
+	is, gone := os.Stat(filepath.Join(s.dir, d.file(l)))
+	if gone != nil || was != nil && !os.SameFile(was, is) {
+		return errors.Join(errGone, err)
+	}
+	return err
+}
+
+// mostAgain is how often a question is asked again: days go one by one.
+const mostAgain = 3
+
+// whole asks a question anew where a day went in the middle of it: each answer is of whole days.
+func whole(ask func() error) (err error) {
+	for range 1 + mostAgain {
+		if err = ask(); !errors.Is(err, errGone) {
+			return err
+		}
+	}
+	return err
 }
 
 func (s *shelf) take(d day, l level) (*volume, error) {

@@ -11,7 +11,15 @@ import (
 )
 
 // Status says what there is; see [history.Store].
-func (s *Store) Status(ctx context.Context) (history.Status, error) {
+func (s *Store) Status(ctx context.Context) (got history.Status, err error) {
+	err = whole(func() (err error) {
+		got, err = s.onceStatus(ctx)
+		return err
+	})
+	return got, err
+}
+
+func (s *Store) onceStatus(ctx context.Context) (history.Status, error) {
 	ctx, done, err := s.reading.ask(ctx)
 	if err != nil {
 		return history.Status{}, err

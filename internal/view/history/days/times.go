@@ -12,7 +12,15 @@ import (
 )
 
 // Times adds up durations; see [history.Store].
-func (s *Store) Times(ctx context.Context, of history.TimesOf) ([]history.Times, error) {
+func (s *Store) Times(ctx context.Context, of history.TimesOf) (got []history.Times, err error) {
+	err = whole(func() (err error) {
+		got, err = s.onceTimes(ctx, of)
+		return err
+	})
+	return got, err
+}
+
+func (s *Store) onceTimes(ctx context.Context, of history.TimesOf) ([]history.Times, error) {
 	ctx, done, err := s.reading.ask(ctx)
 	if err != nil {
 		return nil, err

@@ -12,7 +12,15 @@ import (
 )
 
 // Waiting counts mail that waits; see [history.Store].
-func (s *Store) Waiting(ctx context.Context, of history.Filter, now time.Time) (all []history.Waiting, err error) {
+func (s *Store) Waiting(ctx context.Context, of history.Filter, now time.Time) (got []history.Waiting, err error) {
+	err = whole(func() (err error) {
+		got, err = s.onceWaiting(ctx, of, now)
+		return err
+	})
+	return got, err
+}
+
+func (s *Store) onceWaiting(ctx context.Context, of history.Filter, now time.Time) (all []history.Waiting, err error) {
 	ctx, done, err := s.reading.ask(ctx)
 	if err != nil {
 		return nil, err
