@@ -210,8 +210,9 @@ func (w *Watch) note(now Seen) {
 		}
 	}
 	if now.List != "" && now.IP.IsValid() {
-		now.News = before.State != now.State
-		w.o.Looked(now)
+		looked := now // what is seen by others is not written any more
+		looked.News = before.State != now.State
+		w.o.Looked(looked)
 	}
 }
 
