@@ -13,7 +13,10 @@ import (
 	"kanmon/internal/daemon"
 )
 
-type runCommand struct{ configFlag }
+type runCommand struct {
+	configFlag
+	TakeOver bool `help:"Take over from the kanmon that runs, if one does: its sockets must be systemd's (kanmon.socket)."`
+}
 
 // Help says how a running kanmon is spoken to.
 func (*runCommand) Help() string {
@@ -35,6 +38,9 @@ func (r *runCommand) Run(c *console) error {
 	d := daemon.New(cfg, log)
 	d.OnReload(s.ask)
 	d.OnHandover(s.handOver)
+	if r.TakeOver {
+		d.TakesOver()
+	}
 	d.Version(buildInfo().Main.Version)
 	if err := d.Start(s.stop); err != nil {
 		log.Error("not started", "error", err)

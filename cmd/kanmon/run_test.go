@@ -126,7 +126,7 @@ func TestReloadIsAnsweredInTurn(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() {
-			r := runCommand{configFlag{Config: path}}
+			r := runCommand{configFlag: configFlag{Config: path}}
 			ended <- r.serve(d, s, slog.New(slog.DiscardHandler), &slog.LevelVar{})
 		}()
 		write("colour = 'blue'\n")
@@ -158,7 +158,7 @@ func TestReloadSetsTheLogLevel(t *testing.T) {
 	if err := os.WriteFile(path, []byte("[intercept]\nsources = ['10.20.0.0/16']\n[log]\nlevel = 'debug'\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	level, r := &slog.LevelVar{}, runCommand{configFlag{Config: path}}
+	level, r := &slog.LevelVar{}, runCommand{configFlag: configFlag{Config: path}}
 	if err := r.reload(&slowStop{}, &signals{stop: t.Context()}, slog.New(slog.DiscardHandler), level, false); err != nil {
 		t.Error(err)
 	}

@@ -227,6 +227,16 @@ func (*customers) HandOver(string) (admin.HandedOver, error) {
 	return admin.HandedOver{Sessions: 12, Notice: 3, Soft: 330, Sockets: true}, nil
 }
 
+// TakeOver refuses.
+func (*customers) TakeOver(context.Context, string) (admin.Takeover, error) {
+	return nil, errors.New("its listeners are its own")
+}
+
+// ConfirmTakeover refuses.
+func (*customers) ConfirmTakeover(string) (admin.HandedOver, error) {
+	return admin.HandedOver{}, errors.New("there is no such takeover")
+}
+
 // serveSenders is a command of the scripts: a kanmon in which something has happened.
 func serveSenders(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {

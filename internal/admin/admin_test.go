@@ -133,6 +133,16 @@ func (fakeProcess) Reload(context.Context) (Reloaded, error) {
 	return Reloaded{}, errors.New("kanmon.toml:3: no such key")
 }
 
+// TakeOver refuses.
+func (fakeProcess) TakeOver(context.Context, string) (Takeover, error) {
+	return nil, &Error{http.StatusConflict, errors.New("its listeners are its own")}
+}
+
+// ConfirmTakeover refuses.
+func (fakeProcess) ConfirmTakeover(string) (HandedOver, error) {
+	return HandedOver{}, &Error{http.StatusConflict, errors.New("there is no such takeover")}
+}
+
 // HandOver says in whose name it is.
 func (fakeProcess) HandOver(who string) (HandedOver, error) {
 	if who == "" {
@@ -308,7 +318,7 @@ func TestSocket(t *testing.T) {
 	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "another kanmon") {
 		t.Errorf("a living socket: %v", err)
 	}
-	_ = first.(*socket).UnixListener.Close() // as one that is killed does
+	_ = first.(*Socket).UnixListener.Close() // as one that is killed does
 	second, err := Listen(path)
 	if err != nil {
 		t.Fatalf("a socket left behind: %v", err)

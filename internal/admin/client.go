@@ -167,25 +167,33 @@ func answer[T any](ctx context.Context, c *Client, method, path string, body any
 }
 
 // A NoAnswer is why no kanmon has answered: there is none at the socket, or none that may be asked.
-type NoAnswer struct{ error }
+type NoAnswer struct {
+	error
+	cause error
+}
 
 // Unwrap returns the cause.
 func (e NoAnswer) Unwrap() error { return e.error }
+
+// Absent reports that there is no kanmon at the socket: nobody listens there.
+func (e NoAnswer) Absent() bool {
+	return errors.Is(e.cause, fs.ErrNotExist) || errors.Is(e.cause, syscall.ECONNREFUSED)
+}
 
 // explain says what an operator can do about a socket that does not answer.
 func (c *Client) explain(ctx context.Context, err error) error {
 	var slow net.Error
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return NoAnswer{fmt.Errorf("no socket %s: is kanmon running, with admin.socket set to this? --socket PATH names another", c.socket)}
+		return NoAnswer{fmt.Errorf("no socket %s: is kanmon running, with admin.socket set to this? --socket PATH names another", c.socket), err}
 	case errors.Is(err, fs.ErrPermission):
-		return NoAnswer{fmt.Errorf("socket %s: permission denied: be root, or in the group of kanmon; --socket PATH names another", c.socket)}
+		return NoAnswer{fmt.Errorf("socket %s: permission denied: be root, or in the group of kanmon; --socket PATH names another", c.socket), err}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return NoAnswer{fmt.Errorf("nobody listens on the socket %s: kanmon has died, or is starting (systemctl status kanmon); --socket PATH names another", c.socket)}
+		return NoAnswer{fmt.Errorf("nobody listens on the socket %s: kanmon has died, or is starting (systemctl status kanmon); --socket PATH names another", c.socket), err}
 	case ctx.Err() != nil: // that says nothing of kanmon
-		return NoAnswer{fmt.Errorf("the question to the socket %s was given up before kanmon had answered: %w", c.socket, context.Cause(ctx))}
+		return NoAnswer{fmt.Errorf("the question to the socket %s was given up before kanmon had answered: %w", c.socket, context.Cause(ctx)), err}
 	case errors.As(err, &slow) && slow.Timeout():
-		return NoAnswer{fmt.Errorf("a process has the socket %s and does not answer within %s: kanmon hangs, or is stopped; systemctl status kanmon shows it, systemctl restart kanmon ends it", c.socket, c.http.Timeout)}
+		return NoAnswer{fmt.Errorf("a process has the socket %s and does not answer within %s: kanmon hangs, or is stopped; systemctl status kanmon shows it, systemctl restart kanmon ends it", c.socket, c.http.Timeout), err}
 	}
-	return NoAnswer{fmt.Errorf("kanmon does not answer on %s (--socket PATH names another): %w", c.socket, err)}
+	return NoAnswer{fmt.Errorf("kanmon does not answer on %s (--socket PATH names another): %w", c.socket, err), err}
 }

@@ -13,21 +13,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A socket is a listener that removes its file only as long as that is its own.
-type socket struct {
+// A Socket is a listener that removes its file only as long as that is its own.
+type Socket struct {
 	*net.UnixListener
-	path string
+	path string // where it is to be
+	at   string // where it is
 	own  os.FileInfo
 }
 
 // Listen opens the Unix socket for the owner and its group (0660). A socket that a dead kanmon left is replaced. One that anybody may
 // still be listening on is not: only a refused connection says that nobody is.
 func Listen(path string) (net.Listener, error) {
-	var s *socket
+	var s *Socket
 	err := alone(path, func() (err error) {
-		if err := removeDead(path); err != nil {
+		if err := lookDead(path); err != nil {
 			return err
 		}
+		if s, err = bind(path); err == nil {
+			err = s.place()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("admin socket %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// ListenAside opens the Unix socket beside its place, where another kanmon listens still. [Socket.Replace] brings it there.
+func ListenAside(path string) (s *Socket, err error) {
+	err = alone(path, func() (err error) {
 		s, err = bind(path)
 		return err
 	})
@@ -37,8 +52,24 @@ func Listen(path string) (net.Listener, error) {
 	return s, nil
 }
 
-// removeDead removes a socket that nobody listens on.
-func removeDead(path string) error {
+// Replace brings the socket to its place. Whoever listens there is not asked any more by new connections.
+func (s *Socket) Replace() error {
+	if err := alone(s.path, s.place); err != nil {
+		return fmt.Errorf("admin socket %s: %w", s.path, err)
+	}
+	return nil
+}
+
+func (s *Socket) place() error {
+	if err := os.Rename(s.at, s.path); err != nil {
+		return errors.Join(errors.Unwrap(err), s.UnixListener.Close(), os.Remove(s.at))
+	}
+	s.at = s.path
+	return nil
+}
+
+// lookDead reports that nobody listens on a socket, or that there is none.
+func lookDead(path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -54,40 +85,50 @@ func removeDead(path string) error {
 		_ = c.Close()
 		return errors.New("another kanmon is listening on it")
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return os.Remove(path)
+		return nil
 	default: // EAGAIN: it is alive, and its queue is full
 		return fmt.Errorf("another kanmon may be listening on it: %w", err)
 	}
 }
 
-func bind(path string) (*socket, error) {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+// aside is what the name of a socket ends with that is not in its place yet. There is one at a time; a dead kanmon's is replaced.
+const aside = ".new"
+
+func bind(path string) (*Socket, error) {
+	at := path + aside
+	if err := lookDead(at); err != nil {
+		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	if err := os.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: at, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
 	l.SetUnlinkOnClose(false) // it goes by the name alone
-	s := &socket{UnixListener: l, path: path}
-	if err = os.Chmod(path, 0o660); err == nil {
-		s.own, err = os.Lstat(path)
+	s := &Socket{UnixListener: l, path: path, at: at}
+	if err = os.Chmod(at, 0o660); err == nil {
+		s.own, err = os.Lstat(at)
 	}
 	if err != nil {
-		return nil, errors.Join(err, l.Close(), os.Remove(path))
+		return nil, errors.Join(err, l.Close(), os.Remove(at))
 	}
 	return s, nil
 }
 
 // Close stops listening. The file goes with it, unless it has become somebody else's.
-func (s *socket) Close() error {
+func (s *Socket) Close() error {
 	err := s.UnixListener.Close()
 	if errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return errors.Join(err, alone(s.path, func() error {
-		info, err := os.Lstat(s.path)
+		info, err := os.Lstat(s.at)
 		if err != nil || !os.SameFile(info, s.own) {
 			return nil // somebody has removed it, or put another in its place
 		}
-		return os.Remove(s.path)
+		return os.Remove(s.at)
 	}))
 }
 

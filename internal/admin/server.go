@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,6 +72,8 @@ func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, pr
 	mux.open(MayLook, "GET /v1/top", s.top)
 	mux.open(MayAct, "POST /v1/reload", s.reload)
 	mux.open(MayAct, "POST /v1/handover", s.handOver)
+	mux.open(MayAct, "POST /v1/takeovers", s.takeOver)
+	mux.open(MayAct, "POST /v1/takeovers/{takeover}/confirm", s.confirmTakeover)
 	s.handleSenders(mux)
 	s.handleDomains(mux)
 	s.http = http.Server{
@@ -90,6 +93,11 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Close stops at once; the socket's file goes with it.
 func (s *Server) Close() error { return s.http.Close() }
+
+// Shutdown is Close behind the answers that are being given.
+func (s *Server) Shutdown(ctx context.Context) error {
+	return errors.Join(s.http.Shutdown(ctx), s.http.Close())
+}
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	s.answerStandings(w, r, netip.Addr{})

@@ -124,6 +124,10 @@ type Process interface {
 	Reload(ctx context.Context) (Reloaded, error)
 	// HandOver has the process end behind its sessions, in somebody's name: others take what is new.
 	HandOver(who string) (HandedOver, error)
+	// TakeOver lets another process have the files of state, in somebody's name, until that is confirmed or it goes.
+	TakeOver(ctx context.Context, who string) (Takeover, error)
+	// ConfirmTakeover has the process end behind its sessions: the other one has everything.
+	ConfirmTakeover(takeover string) (HandedOver, error)
 }
 
 // A Reloaded is what came of a reload.

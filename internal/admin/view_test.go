@@ -45,7 +45,7 @@ func TestKanmonBoundsTheView(t *testing.T) {
 		"POST /v1/domains/example.com/tls/refresh": MayAct, "POST /v1/domains/example.com/tls/forget": MayAct,
 		"GET /v1/tenants": MayLook, "GET /v1/tenants/acme": MayLook,
 		"GET /v1/accounts": MaySearch, "GET /v1/accounts/bob@acme.example?tenant=acme": MaySearch, "GET /v1/audit": MaySearch, "GET /v1/trace?held=1m": MaySearch,
-		"POST /v1/ips/203.0.113.10/suspend": MayAct, "POST /v1/ips/203.0.113.10/resume": MayAct, "POST /v1/ips/203.0.113.10/warm-up": MayAct, "POST /v1/reload": MayAct, "POST /v1/handover": MayAct,
+		"POST /v1/ips/203.0.113.10/suspend": MayAct, "POST /v1/ips/203.0.113.10/resume": MayAct, "POST /v1/ips/203.0.113.10/warm-up": MayAct, "POST /v1/reload": MayAct, "POST /v1/handover": MayAct, "POST /v1/takeovers": MayAct, "POST /v1/takeovers/t1/confirm": MayAct,
 		"POST /v1/sessions/64d9a07b2e1c8f35/end": MayAct, "POST /v1/tries": MayAct, "GET /v1/tries/t1": MayAct,
 		"POST /v1/tenants/acme/block": MayAct, "POST /v1/accounts/bob@acme.example/block?tenant=acme": MayAct,
 	}
@@ -86,4 +86,4 @@ func TestKanmonBoundsTheView(t *testing.T) {
 	}
 }
 
-var asPattern = strings.NewReplacer("64d9a07b2e1c8f35", "{session}", "tries/t1", "tries/{try}", "203.0.113.10", "{ip}", "example.com", "{domain}", "tenants/acme/block", "tenants/{tenant}/{do}", "tenants/acme", "tenants/{tenant}", "bob@acme.example/block", "{account}/{do}", "bob@acme.example", "{account}")
+var asPattern = strings.NewReplacer("64d9a07b2e1c8f35", "{session}", "tries/t1", "tries/{try}", "takeovers/t1", "takeovers/{takeover}", "203.0.113.10", "{ip}", "example.com", "{domain}", "tenants/acme/block", "tenants/{tenant}/{do}", "tenants/acme", "tenants/{tenant}", "bob@acme.example/block", "{account}/{do}", "bob@acme.example", "{account}")

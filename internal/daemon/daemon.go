@@ -46,6 +46,7 @@ import (
 	"kanmon/internal/outlet/trust/report"
 	"kanmon/internal/policy"
 	"kanmon/internal/session"
+	"kanmon/internal/store"
 )
 
 // flushTimeout bounds how long records may take to be written at the end.
@@ -78,6 +79,7 @@ type Daemon struct {
 	resolver    provider.Resolver           // nil: this host's
 	reload      func(context.Context) error // reads the configuration anew; nil: nobody does
 	handOver    func()                      // has Leave called, and Stop; nil: nobody does
+	takes       bool                        // over, from the kanmon that runs
 
 	accepts  atomic.Bool // connections: it has started
 	stopping atomic.Bool // it has been told to stop
@@ -94,9 +96,14 @@ type Daemon struct {
 	lingering  lingering
 	patience   patience // with it
 	cleanups   []cleanup
-	stateFiles []stateFile // that this process has locked
-	givenUp    bool        // a cleanup that has not ended
-	memory     int64       // soft memory limit before Start
+	stateFiles []stateFile   // that this process has locked
+	kept       []*store.File // open in them
+	unguarded  func()        // ends the guard of the rules; nil: there is none
+	handing    *handing      // another process takes over, or has done so; nil: none does
+	taking     *admin.Taking // what this process takes over from another one; nil: nothing
+	aside      *admin.Socket // that is not in its place before it has; nil: it is
+	givenUp    bool          // a cleanup that has not ended
+	memory     int64         // soft memory limit before Start
 	started    time.Time
 	operators  *admin.Server // on the admin socket; nil: there is none
 
@@ -165,11 +172,18 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	if err := d.fits(ctx, d.cfg); err != nil {
 		return err
 	}
+	if err := d.takeOver(ctx); err != nil {
+		return err
+	}
+	d.onStop("what another kanmon is told", d.endHanding) // behind all that writes
 	if err := d.openBook(); err != nil {
 		return err
 	}
 	d.watchSendingIPs(d.cfg)
-	unclean := journal.Unclean(d.cfg.Journal.Records)
+	var unclean *event.Run
+	if d.taking == nil { // else the run before goes on
+		unclean = journal.Unclean(d.cfg.Journal.Records)
+	}
 	first, err := d.build(d.cfg, nil)
 	if err != nil {
 		return err
@@ -195,6 +209,10 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 		return err
 	}
 	d.serve()
+	if err := d.confirm(ctx); err != nil {
+		return err
+	}
+	d.notify(sd.SdNotifyReady)
 	d.tellStart(unclean)
 	d.startHeartbeat()
 	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "absent", len(d.outlets.Absent()),
@@ -212,7 +230,6 @@ func (d *Daemon) serve() {
 	}
 	d.host.Serving, d.host.InUse = true, d.hasOpen
 	d.accepts.Store(true)
-	d.notify(sd.SdNotifyReady)
 }
 
 // leadHere puts the firewall rules in force and guards them, where they are kanmon's to manage; else it watches what leads mail here.
@@ -258,6 +275,9 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	}()
 	d.notify(sd.SdNotifyReloading)
 	defer d.notify(sd.SdNotifyReady)
+	if d.handing != nil {
+		return errors.New("another kanmon is taking over: it has the configuration")
+	}
 	if err := restartNeeded(d.cfg, cfg); err != nil {
 		return err
 	}
@@ -354,7 +374,7 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	if err := d.live.Drain(drain); err != nil {
 		errs = append(errs, fmt.Errorf("sessions were cut: %w", err))
 	}
-	if d.cfg.Intercept.ManageRules && d.cfg.Intercept.RulesOnStop == config.RulesRemove {
+	if d.cfg.Intercept.ManageRules && d.cfg.Intercept.RulesOnStop == config.RulesRemove && !d.handedOn() {
 		// Not before the last session has ended: those of tproxy live by the rules.
 		d.onStop("rules", func(ctx context.Context) error { return d.removeRules(ctx, Rules(d.cfg)) })
 	}
@@ -363,6 +383,10 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	odd := d.live.Counters()
 	d.log.Info("stopped", "duration", time.Since(began), "clean", err == nil, "unknown_keywords", odd.UnknownKeywords,
 		"foreign_protocols", odd.Foreign, "injections", odd.Injected, "stray_replies", odd.Stray)
+	if err != nil && d.handedOn() {
+		d.log.Warn("not stopped cleanly, and another kanmon runs: this one is not to be started again", "error", err)
+		return nil
+	}
 	return err
 }
 

@@ -16,9 +16,12 @@ import (
 func (d *Daemon) Leave(ctx context.Context) {
 	d.leaving.Store(true)
 	d.tellStep(event.Draining, nil)
-	d.mu.Lock()
+	d.change.Lock()
 	drain := d.cfg.Drain
-	d.mu.Unlock()
+	if d.handedOn() {
+		drain.Notice = 0 // another process has taken what is new since
+	}
+	d.change.Unlock()
 	d.log.Info("handing over", "sessions", d.live.Count(), "notice", drain.Notice, "soft", drain.Soft, "idle", drain.Idle)
 	select {
 	case <-time.After(drain.Notice):

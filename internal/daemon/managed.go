@@ -53,7 +53,7 @@ func (m managedRules) guard(ctx context.Context) error {
 
 // guardManaged guards the rules that kanmon manages until Stop.
 func (d *Daemon) guardManaged() {
-	d.untilStop("guard of the rules", func(ctx context.Context) {
+	d.unguarded = d.untilStop("guard of the rules", func(ctx context.Context) {
 		if err := d.guardRules(ctx); err != nil {
 			d.log.Error("firewall rules not guarded: what another program takes away stays away", "error", err)
 		}
@@ -79,16 +79,24 @@ func (d *Daemon) rulesNow() intercept.Rules {
 	return Rules(d.cfg)
 }
 
-// untilStop runs something aside until Stop.
-func (d *Daemon) untilStop(name string, run func(context.Context)) {
+// unguard leaves the rules to another process.
+func (d *Daemon) unguard() {
+	if d.unguarded != nil {
+		d.unguarded()
+	}
+}
+
+// untilStop runs something aside until Stop, or until what it gives is called.
+func (d *Daemon) untilStop(name string, run func(context.Context)) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var ended sync.WaitGroup
 	ended.Go(func() { run(ctx) })
-	d.onStop(name, func(context.Context) error {
+	end = func() {
 		cancel()
 		ended.Wait()
-		return nil
-	})
+	}
+	d.onStop(name, func(context.Context) error { end(); return nil })
+	return end
 }
 
 // keptRules gives those that were put in force last on this host.

@@ -145,14 +145,17 @@ func (d *Daemon) openPolicy(first *generation) error {
 	if err != nil {
 		return err
 	}
-	options := policy.Options{Settings: settings, Log: d.log, Changed: d.tellLevel, Ordered: d.tellOrder}
+	options := policy.Options{Settings: settings, Log: d.log, Changed: d.tellLevel, Ordered: d.tellOrder, Inherits: d.taking != nil}
 	if path := d.cfg.Senders.File; path != "" {
 		if err := d.lockState(path); err != nil {
 			return fmt.Errorf("senders.file %s: %w", path, err)
 		}
-		if options.Store, err = policy.OpenStore(path); err != nil {
+		file, err := policy.OpenStore(path)
+		if err != nil {
 			return fmt.Errorf("senders.file: %w", err)
 		}
+		options.Store = file
+		d.kept = append(d.kept, file.File())
 	}
 	if d.policy, err = policy.New(options); err != nil {
 		if options.Store != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -38,6 +39,7 @@ func (d *Daemon) openBook() error {
 			return fmt.Errorf("standing.file: %w", err)
 		}
 		options.Store = store
+		d.kept = append(d.kept, store.File())
 	}
 	book, err := standing.New(options)
 	if err != nil {
@@ -96,7 +98,7 @@ func (d *Daemon) openAdmin() error {
 	if path == "" {
 		return nil
 	}
-	l, err := admin.Listen(path)
+	l, err := d.listenAdmin(path)
 	if err != nil {
 		return err
 	}
@@ -107,8 +109,23 @@ func (d *Daemon) openAdmin() error {
 	d.boundView(d.cfg)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
-	d.onStop("admin socket", func(context.Context) error { return errors.Join(server.Close(), <-done) })
+	d.onStop("admin socket", func(context.Context) error {
+		if d.handedOn() {
+			return nil // it is what another kanmon is told on: see endHanding
+		}
+		return errors.Join(server.Close(), <-done)
+	})
 	return nil
+}
+
+// listenAdmin opens the socket, beside its place where the kanmon before listens there.
+func (d *Daemon) listenAdmin(path string) (net.Listener, error) {
+	if d.taking == nil {
+		return admin.Listen(path)
+	}
+	var err error
+	d.aside, err = admin.ListenAside(path)
+	return d.aside, err
 }
 
 // operator is what the admin API works on.

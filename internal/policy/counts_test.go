@@ -75,7 +75,7 @@ func TestRowsWithCountsAreSmall(t *testing.T) {
 	}
 	f.keepAll(t)
 	var octets, rows int
-	if err := f.kept.Store.(*sqlite).db.QueryRow("SELECT sum(length(state)), count(*) FROM policy_sender WHERE account != ''").Scan(&octets, &rows); err != nil {
+	if err := f.kept.Store.(*SQLite).db.QueryRow("SELECT sum(length(state)), count(*) FROM policy_sender WHERE account != ''").Scan(&octets, &rows); err != nil {
 		t.Fatal(err)
 	}
 	each := fmt.Sprintf("%d octets in each of %d rows, beside the history", octets/rows, rows)

@@ -69,6 +69,8 @@ type Options struct {
 	Clock func() time.Time // nil: time.Now
 	Log   *slog.Logger     // nil: silence
 
+	Inherits bool // another process, which has had the store, tells more: see [Policy.Learn]
+
 	// These hear of what was decided, in order, while others wait: they must not. Nil: nobody does.
 	Changed func(contain.Decision) // another level of a sender, by evidence, quiet or an end of time
 	// Ordered hears of what people, and limits that block, have ordered: when it is kept. What could not be is told as
@@ -95,6 +97,7 @@ type Policy struct {
 
 	mu         sync.Mutex
 	delayedNow map[heldFor]int // sessions that are being delayed
+	inherited  *inheritance    // nil: nobody tells of more
 
 	store   Store
 	keeping chan struct{} // has one in it while somebody writes to the store how subjects stand; saved is his
@@ -146,6 +149,7 @@ func New(o Options) (*Policy, error) {
 		return nil, fmt.Errorf("containment: %w", err)
 	}
 	p.detector.Grow(len(o.Tenants))
+	read := p.clock()
 	debts, kept, err := p.load(&o.Settings)
 	if err != nil {
 		return nil, err
@@ -158,6 +162,9 @@ func New(o Options) (*Policy, error) {
 	p.restoreHabits(kept)
 	if err := p.owe(debts); err != nil {
 		return nil, err
+	}
+	if o.Inherits {
+		p.inherited = &inheritance{p.limiter.Inherit(debts), read}
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop

@@ -14,8 +14,8 @@ import (
 	"kanmon/internal/store"
 )
 
-// sqlite is a [Store] in a file.
-type sqlite struct{ db *store.File }
+// SQLite is a [Store] in a file.
+type SQLite struct{ db *store.File }
 
 // Bounds of the audit. What is beyond them goes when a change is added; age is what the clock says then. What limits do has a bound of its
 // own: it pushes out nothing that a person has done.
@@ -32,21 +32,21 @@ const (
 )
 
 // OpenStore opens the file, or makes it; see package store.
-func OpenStore(path string) (Store, error) {
+func OpenStore(path string) (*SQLite, error) {
 	db, err := store.Open(path, busyTime, schema)
 	if err != nil {
 		return nil, err
 	}
-	return &sqlite{db}, nil
+	return &SQLite{db}, nil
 }
 
 // Load implements [Store]. A state that makes no sense is an error: half a memory would let blocked senders send.
-func (s *sqlite) Load() (state State, found bool, err error) {
+func (s *SQLite) Load() (state State, found bool, err error) {
 	state, found, err = s.load()
 	return state, found, s.db.Misread(err)
 }
 
-func (s *sqlite) load() (state State, found bool, err error) {
+func (s *SQLite) load() (state State, found bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
 	senders := 0
@@ -103,7 +103,7 @@ func fromJSON(rows *sql.Rows, to any) error {
 }
 
 // each does something with each row of a query.
-func (s *sqlite) each(ctx context.Context, query string, do func(*sql.Rows) error, args ...any) error {
+func (s *SQLite) each(ctx context.Context, query string, do func(*sql.Rows) error, args ...any) error {
 	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -118,11 +118,11 @@ func (s *sqlite) each(ctx context.Context, query string, do func(*sql.Rows) erro
 }
 
 // Misread implements [Store].
-func (s *sqlite) Misread(err error) error { return s.db.Misread(err) }
+func (s *SQLite) Misread(err error) error { return s.db.Misread(err) }
 
 // Keep implements [Store].
-func (s *sqlite) Keep(ctx context.Context, changes []Change, part *Part) error {
-	return s.db.Within(ctx, func(tx *sql.Tx) error {
+func (s *SQLite) Keep(ctx context.Context, changes []Change, part *Part) error {
+	return s.db.Keep(ctx, PartName, bequest{changes, part}, func(tx *sql.Tx) error {
 		for _, do := range []func(context.Context, *sql.Tx, *Part) error{keepSenders, keepDebts, keepOrders} {
 			if err := do(ctx, tx, part); err != nil {
 				return err
@@ -256,7 +256,7 @@ func keepChanges(ctx context.Context, tx *sql.Tx, changes []Change) error {
 }
 
 // Changes implements [Store]. A tenant's are those of its accounts as well.
-func (s *sqlite) Changes(ctx context.Context, of contain.Subject, ip netip.Addr, most int) (all []Change, err error) {
+func (s *SQLite) Changes(ctx context.Context, of contain.Subject, ip netip.Addr, most int) (all []Change, err error) {
 	query, args := "SELECT at_ms, made_by, tenant, account, ip, provider, did, was, became, why, by_rule FROM policy_audit", []any{}
 	switch {
 	case ip.IsValid():
@@ -293,5 +293,8 @@ func addrText(a netip.Addr) string {
 	return a.Unmap().String()
 }
 
+// File returns the open file, which may change hands. It is closed with the SQLite.
+func (s *SQLite) File() *store.File { return s.db }
+
 // Close implements [Store].
-func (s *sqlite) Close() error { return s.db.Close() }
+func (s *SQLite) Close() error { return s.db.Close() }

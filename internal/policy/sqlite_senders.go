@@ -18,7 +18,7 @@ const rowsAtOnce = 256
 
 // senders reads the rows of all senders, of which there are about so many, and has them understood meanwhile: they are
 // nearly all of a state, and a start waits for them.
-func (s *sqlite) senders(ctx context.Context, about int) ([]contain.Saved, error) {
+func (s *SQLite) senders(ctx context.Context, about int) ([]contain.Saved, error) {
 	read, done := make(chan []senderRow, 4), make(chan error)
 	all := make([]contain.Saved, 0, about)
 	go func() {

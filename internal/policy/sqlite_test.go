@@ -52,14 +52,14 @@ func over(store Store) (*Policy, error) {
 	return New(Options{Settings: s, Store: store})
 }
 
-func open(t *testing.T, path string) *sqlite {
+func open(t *testing.T, path string) *SQLite {
 	t.Helper()
 	store, err := OpenStore(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	return store.(*sqlite)
+	return store
 }
 
 // added adds to the audit, saved keeps a state.

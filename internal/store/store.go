@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"sync"
 	"time"
 
 	driver "modernc.org/sqlite"
@@ -44,6 +45,9 @@ func (s Schema) Version() int { return len(s.Steps) }
 type File struct {
 	*sql.DB
 	path string
+
+	turn sync.Mutex
+	held *hold // nil: it is this process's alone
 }
 
 // openTime is what the disk is given to open a file, to look through it and to bring it up to date: mail waits.
@@ -96,7 +100,7 @@ func connect(path string, patience time.Duration, more string) (*File, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	return &File{db, path}, nil
+	return &File{DB: db, path: path}, nil
 }
 
 // whole looks through the file.
@@ -139,13 +143,16 @@ func (s Schema) bring(ctx context.Context, tx *sql.Tx) error {
 	return nil
 }
 
-// Within does all of something or nothing.
+// Within does all of something or nothing. Of a file that changes hands it returns [ErrPaused]; see [File.Keep].
 func (f *File) Within(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := f.BeginTx(ctx, nil)
 	if err != nil {
 		return told(err)
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	if err := f.paused(); err != nil {
+		return err
+	}
 	if err := do(tx); err != nil {
 		return told(err)
 	}

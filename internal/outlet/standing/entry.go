@@ -34,6 +34,7 @@ type entry struct {
 	seen      []EvidenceSeen
 	touched   time.Time // last evidence, or change of state
 	stored    bool      // may be in the store
+	inherited bool      // as another process has left it: nothing has changed it here
 
 	rank  rank
 	place *share.Entry[*entry] // in the queue of its rank; whose it is there is the tenant whose mail's refusal made it, or nobody

@@ -33,6 +33,7 @@ func (b *Book) markDirty(k Key) {
 func (b *Book) note(e *entry, now time.Time) {
 	b.touch(e, now)
 	b.markDirty(e.Key)
+	e.inherited = false
 	select {
 	case b.news <- Change{e.onWall(now), b.hearing, e.place.Owner(), now}:
 	default: // the log does not answer; the count is told when it does
@@ -55,28 +56,36 @@ func (b *Book) load() error {
 			continue
 		}
 		e := b.entryFor(s.Key, now)
-		p := b.policy(s.Provider)
-		e.Standing, e.stored = s, true
-		e.Length = min(max(e.Length, 0), p.Longest)
-		e.Share = min(max(e.Share, 0), 1)
-		if e.State == Probing { // its session has ended with the process
-			e.State, e.Since, e.Until = Suspended, now, now.Add(p.ProbeRetry)
+		b.adopt(e, &s, now)
+		if s.State == Probing { // its session has ended with the process
+			e.Since, e.Until = now, now.Add(b.policy(s.Provider).ProbeRetry)
 			b.markDirty(e.Key)
 		}
-		if !e.Until.IsZero() {
-			longest := p.Longest
-			switch {
-			case e.byHand():
-				longest = p.HandLongest
-			case e.Provider == Every:
-				longest = listingKept
-			}
-			e.Until = e.Since.Add(min(max(e.Until.Sub(e.Since), 0), longest))
-		}
-		b.adjust(e, now)
 		b.touch(e, now)
 	}
 	return nil
+}
+
+// adopt takes over how a key stands for another process, which alone has its probe.
+func (b *Book) adopt(e *entry, s *Standing, now time.Time) {
+	p := b.policy(s.Provider)
+	e.Standing, e.stored, e.inherited = *s, true, true
+	e.Length = min(max(e.Length, 0), p.Longest)
+	e.Share = min(max(e.Share, 0), 1)
+	if e.State == Probing {
+		e.State = Suspended
+	}
+	if !e.Until.IsZero() {
+		longest := p.Longest
+		switch {
+		case e.byHand():
+			longest = p.HandLongest
+		case e.Provider == Every:
+			longest = listingKept
+		}
+		e.Until = e.Since.Add(min(max(e.Until.Sub(e.Since), 0), longest))
+	}
+	b.adjust(e, now)
 }
 
 // saveLoop writes what has changed, and tries again later what could not be written. A disk that hangs holds up nobody else.

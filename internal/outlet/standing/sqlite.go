@@ -17,7 +17,10 @@ type SQLite struct {
 	db *store.File
 }
 
-var schema = store.Schema{Part: "standing", Steps: []string{
+// Part is the name of the standings in the file, and for the heir of the file ([store.File.Keep]), which is told []Standing.
+const Part = "standing"
+
+var schema = store.Schema{Part: Part, Steps: []string{
 	`CREATE TABLE standing_key (
 		ip         TEXT    NOT NULL,
 		provider   TEXT    NOT NULL,
@@ -147,7 +150,7 @@ func milliseconds(n int64) time.Duration {
 func (s *SQLite) Save(changed []Standing) error {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTime)
 	defer cancel()
-	return s.db.Within(ctx, func(tx *sql.Tx) error {
+	return s.db.Keep(ctx, Part, changed, func(tx *sql.Tx) error {
 		for i := range changed {
 			if err := save(ctx, tx, &changed[i]); err != nil {
 				return err

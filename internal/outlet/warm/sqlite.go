@@ -20,6 +20,9 @@ const (
 	saveTime = 5 * time.Second
 )
 
+// Part is the name of the table for the heir of the file ([store.File.Keep]), which is told []State.
+const Part = "warm_up"
+
 // NewTable gives the table of a file, which the standing's schema has made.
 func NewTable(db *store.File) Table { return Table{db} }
 
@@ -80,7 +83,7 @@ func (s *State) bound() {
 func (t Table) Save(changed []State) error {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTime)
 	defer cancel()
-	return t.db.Within(ctx, func(tx *sql.Tx) error {
+	return t.db.Keep(ctx, Part, changed, func(tx *sql.Tx) error {
 		for i := range changed {
 			s := &changed[i]
 			classes, err := json.Marshal(s.Classes)

@@ -30,6 +30,8 @@ type Memory[K comparable, V any] struct {
 
 	changes atomic.Uint64
 
+	disk sync.Mutex // held while the store is used, and taken before mu
+
 	mu      sync.Mutex
 	entries *share.Map[K, *entry[V]]
 	dirty   map[K]bool // to be written; true: the store has a row of it
@@ -278,6 +280,8 @@ func (m *Memory[K, V]) saveLoop() {
 const saveBatch = 256
 
 func (m *Memory[K, V]) saveAll() (count int, err error) {
+	m.disk.Lock()
+	defer m.disk.Unlock()
 	for {
 		batch, taken := m.takeDirty()
 		if len(batch) == 0 {

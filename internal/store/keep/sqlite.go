@@ -99,7 +99,7 @@ func (t *Table) load() (rows []Row, ignored int, err error) {
 func (t *Table) Save(changed []Row) error {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTime)
 	defer cancel()
-	return t.db.Within(ctx, func(tx *sql.Tx) error {
+	return t.db.Keep(ctx, t.name, changed, func(tx *sql.Tx) error {
 		for i := range changed {
 			if err := t.save(ctx, tx, &changed[i]); err != nil {
 				return err

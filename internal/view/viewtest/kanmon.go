@@ -166,6 +166,16 @@ func (k *Kanmon) Reload(context.Context) (admin.Reloaded, error) { return admin.
 // HandOver implements [admin.Process].
 func (k *Kanmon) HandOver(string) (admin.HandedOver, error) { return admin.HandedOver{}, nil }
 
+// TakeOver implements [admin.Process].
+func (k *Kanmon) TakeOver(context.Context, string) (admin.Takeover, error) { return nil, errNobodyTakesOver }
+
+// ConfirmTakeover implements [admin.Process].
+func (k *Kanmon) ConfirmTakeover(string) (admin.HandedOver, error) {
+	return admin.HandedOver{}, errNobodyTakesOver
+}
+
+var errNobodyTakesOver = errors.New("nobody takes over from it")
+
 // Standings implements [admin.SendingIPs].
 func (k *Kanmon) Standings(ip netip.Addr) (all []admin.Standing, err error) {
 	k.mu.Lock()
