@@ -30,6 +30,8 @@ type Command struct {
 	User uint32   // user and group to run as; 0: root
 
 	Output *os.File // where it writes instead of its log file; nil: there
+
+	Files []*os.File // its descriptors from 3 on
 }
 
 // Start starts a program on the host. It is stopped when the lab is closed.
@@ -48,6 +50,7 @@ func (h *Host) Start(c Command) (*Process, error) {
 	cmd.Dir = h.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Stdout, cmd.Stderr = output, output
+	cmd.ExtraFiles = c.Files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if c.User != 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.User, Gid: c.User}

@@ -34,21 +34,34 @@ func Unclean(path string) *event.Run {
 	return uncleanIn(last)
 }
 
-// uncleanIn looks for the stop of the run that has written the last line. One that could not start has a stop and no start: it has told
-// nobody of the run before it.
-func uncleanIn(lines []byte) (run *event.Run) {
-	stopped, back, of := false, false, []byte(nil) // what all lines of that run have
+// A runSeen is what the end of a file says of a run, read from its last line on.
+type runSeen struct {
+	event.Run
+	of      []byte // what all lines of the run have
+	stopped bool
+	back    bool // it has taken a configuration up again
+}
+
+// hear takes the line before those that were heard.
+func (r *runSeen) hear(e *event.Entry) {
+	switch {
+	case e.Action == event.Stopped.String(), e.Action == event.Left.String() && !r.back:
+		r.stopped = true // or went on elsewhere, where nobody looks
+	case e.Action == event.Reloaded.String():
+		r.back = true
+	}
+}
+
+// uncleanIn looks for the stop of the run that was the last to start. One that could not start has a stop and no start: it has told
+// nobody of the run before it. A run that another one has taken over from goes on beside that for a while.
+func uncleanIn(lines []byte) *event.Run {
+	var runs []*runSeen // the newest first
 	for len(lines) > 0 {
 		at := bytes.LastIndexByte(bytes.TrimSuffix(lines, newline), '\n') + 1
 		line := lines[at:]
-		if run != nil && !bytes.Contains(line, of) {
-			if !stopped {
-				return run
-			}
-			run, stopped, back = nil, false, false
-		}
 		lines = lines[:at]
-		if run != nil && !bytes.HasPrefix(line, gatewayLine) {
+		known := slices.IndexFunc(runs, func(r *runSeen) bool { return bytes.Contains(line, r.of) })
+		if known >= 0 && !bytes.HasPrefix(line, gatewayLine) {
 			continue
 		}
 		e, err := event.ParseEntry(line)
@@ -57,23 +70,24 @@ func uncleanIn(lines []byte) (run *event.Run) {
 			continue
 		case e.Line == 0:
 			return nil
-		case run == nil:
-			run, of = &event.Run{Name: e.Run, Line: e.Line, At: e.At}, []byte(`"run":"`+e.Run+`"`)
+		case known < 0:
+			known = len(runs)
+			runs = append(runs, &runSeen{Run: event.Run{Name: e.Run, Line: e.Line, At: e.At}, of: []byte(`"run":"` + e.Run + `"`)})
 		}
-		switch {
-		case e.Type != "gateway":
-		case e.Action == event.Stopped.String(), e.Action == event.Left.String() && !back:
-			stopped = true // or went on elsewhere, where nobody looks
-		case e.Action == event.Reloaded.String():
-			back = true
-		case e.Action == event.Started.String():
-			lines = nil
+		if e.Type != "gateway" {
+			continue
+		}
+		if runs[known].hear(e); e.Action == event.Started.String() {
+			runs = runs[known : known+1]
+			break
 		}
 	}
-	if stopped {
-		return nil
+	for _, r := range runs {
+		if !r.stopped {
+			return &r.Run
+		}
 	}
-	return run
+	return nil
 }
 
 var gatewayLine = []byte(`{"type":"gateway"`)

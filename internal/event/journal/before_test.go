@@ -62,6 +62,20 @@ func TestARunThatWasKilledIsKnownByItsLastLine(t *testing.T) {
 			runTells(t, p, first, began, beat)
 			runTells(t, p, second, began, left)
 		}, 0, second},
+		{"taken over from, and both stopped, each beside lines of the other", func(p string) {
+			runTells(t, p, first, began, beat)
+			runTells(t, p, second, began)
+			runTells(t, p, first, beat)
+			runTells(t, p, second, beat, beat)
+			runTells(t, p, first, stopped)
+			runTells(t, p, second, beat, stopped)
+		}, 0, second},
+		{"taken over from, and the second killed", func(p string) {
+			runTells(t, p, first, began, beat)
+			runTells(t, p, second, began)
+			runTells(t, p, first, beat, stopped)
+			runTells(t, p, second, beat)
+		}, 1, second},
 		{"killed in the middle of a line", func(p string) {
 			runTells(t, p, first, began, beat)
 			appendTo(t, p, `{"type":"heartbeat","at":"20`)
