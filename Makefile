@@ -290,6 +290,10 @@ history-scale: ## 14 days of ATTEMPTS (1000000) each are kept, and what people a
 history-kills: ## PostgreSQL, who ships to it and answers to COMMIT are lost KILLS (100) times, and each record is kept once (about 2 minutes)
 	KANMON_POSTGRES_KILLS=$(or $(KILLS),100) $(GO) test -count=1 -timeout=20m -v -run TestKilledAtAnyMomentEachRecordIsKeptOnce ./internal/view/history/postgres
 
+.PHONY: gateways
+gateways: setup ## kanmon takes over from kanmon under load: 20 upgrades and more, 1,000 reloads, some killed (root, about 20 minutes)
+	KANMON_GATEWAYS=full $(GO) test -count=1 -timeout=40m -v -run TestUpgradesUnderLoad ./test/netns
+
 .PHONY: mtas
 mtas: ## how fast real MTAs and clients reach the next address, direct and through kanmon (root, under 20 minutes)
 	@mkdir -p $(BUILD)

@@ -27,7 +27,7 @@ for unit in kanmon.service kanmon-rules.service; do
 done
 
 # Units of an installation from source, or of an operator, come before the package's.
-for unit in kanmon.service kanmon-rules.service kanmon-rules-guard.service kanmon.socket kanmon-history.service kanmon-view.service; do
+for unit in kanmon.service kanmon@.service kanmon-rules.service kanmon-rules-guard.service kanmon.socket kanmon-history.service kanmon-view.service; do
 	for dir in /etc/systemd/system /usr/local/lib/systemd/system; do
 		if [ -f "$dir/$unit" ] && [ ! -L "$dir/$unit" ]; then
 			echo "kanmon: $dir/$unit hides the package's unit. If it is of an earlier installation, remove it."
@@ -46,7 +46,18 @@ for unit in kanmon-history.service kanmon-view.service; do
 	fi
 done
 
-if active kanmon.service; then
+runs=no
+for unit in kanmon.service kanmon@2.service kanmon@3.service; do
+	if active "$unit"; then runs=yes; fi
+done
+# Behind kanmon.socket the new version takes over, and mail notices nothing. If it does not come up, the one that runs goes on.
+if [ "$runs" = yes ] && active kanmon.socket; then
+	if kanmon upgrade; then
+		echo "kanmon: for changed firewall rules: systemctl restart kanmon-rules"
+	else
+		echo "kanmon: the version that was running goes on running. When the cause is mended: kanmon upgrade"
+	fi
+elif [ "$runs" = yes ]; then
 	echo "kanmon: the version that was running goes on running, with its sessions and firewall rules."
 	echo "kanmon: when few sessions run, begin with the new one: systemctl restart kanmon kanmon-rules"
 elif [ -e /etc/kanmon/kanmon.toml ]; then

@@ -36,11 +36,11 @@ fi
 if systemd_runs; then
 	systemctl stop kanmon-history.service kanmon-view.service || true
 	systemctl stop kanmon.socket || true
-	if systemctl --quiet is-active kanmon.service; then
+	if systemctl --quiet is-active kanmon.service kanmon@2.service kanmon@3.service; then
 		echo "kanmon: waiting for sessions to finish; this may take as long as [drain] timeout, 15 minutes by default."
 		echo "kanmon: to cut them: systemctl kill --kill-who=main kanmon"
 	fi
-	systemctl stop kanmon.service
+	systemctl stop kanmon.service kanmon@2.service kanmon@3.service
 	if [ "$1" = 0 ]; then
 		systemctl --no-reload disable kanmon-history.service kanmon-view.service kanmon.socket kanmon.service kanmon-rules.service >/dev/null 2>&1 || true
 	fi

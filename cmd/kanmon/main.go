@@ -35,6 +35,8 @@ const (
 	exitUsage = 2
 
 	exitCannot = 2 // of "kanmon check"
+
+	exitGoesOn = 75 // of "kanmon run": it has not taken over, and the kanmon before goes on
 )
 
 // An exitStatus is returned by a command that has told its user everything, and ends in its own way.
@@ -51,6 +53,8 @@ type commandLine struct {
 	Run      runCommand       `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
 	Reload   reloadCommand    `cmd:"" help:"Have a running kanmon read its configuration again, and wait for the result."`
 	Handover handoverCommand  `cmd:"" help:"Have a running kanmon take no new sessions, and end behind those that there are: another takes what is new."`
+	Upgrade  upgradeCommand   `cmd:"" help:"Have the program that is installed now take over from the kanmon that runs: no connection is refused, no session cut."`
+	Socket   socketCommand    `cmd:"" help:"Print kanmon.socket, with which systemd holds the listeners: an upgrade then refuses nobody."`
 	Check    checkCommand     `cmd:"" help:"Find what would hurt: in the configuration, on this host, and at receivers."`
 	Explain  explainCommand   `cmd:"" help:"Say which pool and sending IP a mail gets, and why."`
 	Rules    rulesCommands    `cmd:"" help:"Print, apply or remove the firewall rules that bring mail to kanmon."`

@@ -44,6 +44,9 @@ func (r *runCommand) Run(c *console) error {
 	d.Version(buildInfo().Main.Version)
 	if err := d.Start(s.stop); err != nil {
 		log.Error("not started", "error", err)
+		if errors.Is(err, daemon.ErrGoesOn) {
+			return exitStatus(exitGoesOn)
+		}
 		holdRules(c)
 		return errShown
 	}

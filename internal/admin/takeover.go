@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -152,4 +153,19 @@ func (t *Taking) Next() (told Told, err error) {
 func (t *Taking) Close() {
 	t.end()
 	_ = t.body.Close() // nothing is lost: it was cut
+}
+
+// Process gives the process that listens on the socket.
+func (c *Client) Process(ctx context.Context) (pid int, err error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", c.socket)
+	if err != nil {
+		return 0, c.explain(ctx, err)
+	}
+	defer func() { _ = conn.Close() }()
+	cred := credOf(conn)
+	if cred == nil {
+		return 0, fmt.Errorf("socket %s: the kernel does not say who listens", c.socket)
+	}
+	return int(cred.Pid), nil
 }

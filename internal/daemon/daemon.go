@@ -101,6 +101,7 @@ type Daemon struct {
 	unguarded  func()        // ends the guard of the rules; nil: there is none
 	handing    *handing      // another process takes over, or has done so; nil: none does
 	taking     *admin.Taking // what this process takes over from another one; nil: nothing
+	sure       bool          // it has confirmed that
 	aside      *admin.Socket // that is not in its place before it has; nil: it is
 	givenUp    bool          // a cleanup that has not ended
 	memory     int64         // soft memory limit before Start
@@ -158,7 +159,9 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	defer d.change.Unlock()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.undo(ctx))
+			if err = errors.Join(err, d.undo(ctx)); d.taking != nil && !d.sure {
+				err = errors.Join(err, ErrGoesOn)
+			}
 		}
 	}()
 	d.onStop("journal", func(context.Context) error { return d.endJournal() }) // last: everything else may still tell of something

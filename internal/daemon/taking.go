@@ -14,6 +14,9 @@ import (
 	"kanmon/internal/policy"
 )
 
+// ErrGoesOn is seen where Start has failed and the kanmon that it would have taken over from goes on.
+var ErrGoesOn = errors.New("the kanmon before goes on as it was")
+
 // TakesOver has Start take over from the kanmon that runs, if one does. It is called before.
 func (d *Daemon) TakesOver() { d.takes = true }
 
@@ -31,9 +34,9 @@ func (d *Daemon) takeOver(ctx context.Context) error {
 	case errors.As(err, &refused) && refused.Status == http.StatusGone:
 		return nil // it ends behind its sessions, and another one that had taken over has died
 	case errors.As(err, &refused) && refused.Status == http.StatusNotFound:
-		return errors.New("take over: the kanmon that runs is too old for that: stop it first (systemctl stop kanmon)")
+		return fmt.Errorf("take over: the kanmon that runs is too old for that, stop it first (systemctl stop kanmon); %w", ErrGoesOn)
 	default:
-		return fmt.Errorf("take over from the kanmon that runs: %w", err)
+		return errors.Join(fmt.Errorf("take over from the kanmon that runs: %w", err), ErrGoesOn)
 	}
 	d.taking = taking
 	d.onStop("what was taken over", func(context.Context) error { taking.Close(); return nil })
@@ -54,7 +57,7 @@ func (d *Daemon) confirm(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take over from the kanmon that runs: %w", err)
 	}
-	if d.aside != nil {
+	if d.sure = true; d.aside != nil {
 		if err := d.aside.Replace(); err != nil {
 			return err
 		}

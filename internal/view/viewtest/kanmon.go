@@ -167,7 +167,9 @@ func (k *Kanmon) Reload(context.Context) (admin.Reloaded, error) { return admin.
 func (k *Kanmon) HandOver(string) (admin.HandedOver, error) { return admin.HandedOver{}, nil }
 
 // TakeOver implements [admin.Process].
-func (k *Kanmon) TakeOver(context.Context, string) (admin.Takeover, error) { return nil, errNobodyTakesOver }
+func (k *Kanmon) TakeOver(context.Context, string) (admin.Takeover, error) {
+	return nil, errNobodyTakesOver
+}
 
 // ConfirmTakeover implements [admin.Process].
 func (k *Kanmon) ConfirmTakeover(string) (admin.HandedOver, error) {
