@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // packageSteps are what becomes of a machine that gets kanmon as a package.
-var packageSteps = []step{
+var packageSteps = slices.Concat([]step{
 	{name: "boot, without kanmon", do: boot, person: true, behind: steady.Directly},
 	{name: "the package is installed", do: install, person: true, behind: steady.Directly, calm: true},
 	{name: "shells complete its commands", do: complete, person: true, behind: steady.Directly, calm: true},
@@ -21,6 +22,7 @@ var packageSteps = []step{
 	{name: "the logs are rotated", do: rotate, calm: true},
 	{name: "the package is upgraded", do: upgrade, calm: true},
 	{name: "the new version is started", do: startNewer},
+}, takeoverSteps, []step{
 	{name: "kanmon manages the rules itself", do: manage, person: true},
 	{name: "the package is removed, kanmon managing", do: remove, person: true, behind: steady.Directly},
 	{name: "installed and started again, kanmon managing", do: installManaged, person: true},
@@ -30,7 +32,7 @@ var packageSteps = []step{
 	{name: "the rules are loaded by hand", do: applyByHand, person: true},
 	{name: "the package is purged", do: purge, person: true, behind: steady.Directly},
 	{name: "boot, purged", do: bootWhole, person: true, behind: steady.Directly},
-}
+})
 
 // Places in the folder of packages, one for each version.
 const (

@@ -1,6 +1,9 @@
 package limit
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // An Inheritance adds to a [Memory] what another process goes on to charge, from whose debts the Memory was restored. It is for one goroutine.
 type Inheritance struct {
@@ -36,10 +39,21 @@ func (in *Inheritance) Learn(debts []Debt, limits []*Limit) {
 		if was.Before(d.Taken) {
 			was = d.Taken // what was owed then has been over since
 		}
-		if in.over[d.key()] = over; over.Equal(was) {
+		if in.remember(d.key(), over, d.Taken); over.Equal(was) {
 			continue
 		}
 		in.memory.add(Want{Limit: l, Subject: Subject{d.Of, d.To}}, over.Sub(was))
+	}
+}
+
+// remember keeps when a debt is over: of as many counters as there may be. Beyond that those that are over make room, and if none is, the next
+// word of the counter adds all that is owed then: too much, and no too little.
+func (in *Inheritance) remember(k key, over, now time.Time) {
+	if len(in.over) >= DefaultMaxKeys {
+		maps.DeleteFunc(in.over, func(_ key, t time.Time) bool { return t.Before(now) })
+	}
+	if _, known := in.over[k]; known || len(in.over) < DefaultMaxKeys {
+		in.over[k] = over
 	}
 }
 
