@@ -270,7 +270,7 @@ func printTLSRefusals(w io.Writer, all []admin.TLSRefusal) error {
 	table := newTable(w, "DOMAIN\tTIMES\tLAST\tMX\tPOLICY\tWHY")
 	for i := range all {
 		r := &all[i]
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\n", r.Domain, r.Times, when(r.Last), r.MX, r.Policy, seenWhy(r))
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\n", orDash(r.Domain, "-"), r.Times, when(r.Last), r.MX, r.Policy, seenWhy(r))
 	}
 	return table.Flush()
 }
@@ -279,6 +279,9 @@ func seenWhy(r *admin.TLSRefusal) string {
 	text := r.Why
 	if r.Detail != "" {
 		text = r.Detail + " (" + r.Why + ")"
+	}
+	if r.Of != "" {
+		text = r.Of + ": " + text
 	}
 	if r.Perhaps {
 		text += "; mode \"enforce\" connects once more, which may do"

@@ -27,7 +27,7 @@ func (c *customers) DomainTLS(_ context.Context, domain string, at netip.Addr) (
 		d.Refused, h.Asks, h.By, h.Why, h.Detail = true, admin.TLSWould, "sts", "mx-not-in-policy", "its policy does not have MX mx1.moved.example"
 		d.Policy = &admin.TLSPolicy{Domain: domain, Mode: "enforce", ID: "20260701", MX: []string{"old.moved.example"}, Fetched: at0900(), Until: later}
 		refusals, _ := c.TLSRefusals()
-		d.Seen = &refusals[0]
+		d.Seen = &refusals[1]
 	case "broken.example":
 		d.Mode, d.Refused, d.Hosts[0] = "enforce", true, admin.TLSHost{Asks: admin.TLSRefused, By: "unknown", Why: "dns-failed", Detail: "no answer: SERVFAIL"}
 		d.MX, d.MXError, d.PolicyKnown, d.Resolver = "failed", "SERVFAIL", false, admin.TLSResolver{Since: at0900(), Why: "192.0.2.53:53: i/o timeout"}
@@ -46,10 +46,11 @@ func (c *customers) TLSPolicies() ([]admin.TLSPolicy, error) {
 	}}, nil
 }
 
-// TLSRefusals has one of a domain, and one that another connection might have avoided.
+// TLSRefusals has one of nobody knows which domain, one of a domain, and one that another connection might have avoided.
 func (c *customers) TLSRefusals() ([]admin.TLSRefusal, error) {
 	mx := netip.MustParseAddr("192.0.2.1")
 	return []admin.TLSRefusal{
+		{Of: "acme", MX: mx, Policy: "unknown", Why: "recipient-unreadable", Detail: "the recipient's domain cannot be read", Times: 3, First: at0900(), Last: at0900()},
 		{Domain: "moved.example", MX: mx, Policy: "sts", Why: "mx-not-in-policy", Detail: "its policy does not have MX mx1.moved.example", Times: 12, First: at0900(), Last: at0900()},
 		{Domain: "sni.example", MX: mx, Policy: "sts", Why: "certificate-host-mismatch", Perhaps: true, Times: 1, First: at0900(), Last: at0900()},
 	}, nil

@@ -97,8 +97,9 @@ type TLSPolicy struct {
 
 // A TLSRefusal is what would have been refused, had the mode been "enforce".
 type TLSRefusal struct {
-	Domain  string     `json:"domain"`
-	MX      netip.Addr `json:"mx"` // the last one
+	Domain  string     `json:"domain"`       // "": of recipients whose domain cannot be read
+	Of      string     `json:"of,omitempty"` // without a domain: the tenant that writes so, or its MSA
+	MX      netip.Addr `json:"mx"`           // the last one
 	Policy  string     `json:"policy"`
 	Why     string     `json:"why"`
 	Detail  string     `json:"detail,omitempty"`

@@ -238,7 +238,7 @@ func shownPolicy(domain string, p *sts.Policy) admin.TLSPolicy {
 
 func shownRefusal(r *trust.Refusal) admin.TLSRefusal {
 	return admin.TLSRefusal{
-		Domain: event.Printable(r.Domain, mostShownName), MX: r.MX, Policy: r.Policy.String(), Why: r.Why.String(), Detail: r.Detail,
+		Domain: event.Printable(r.Domain, mostShownName), Of: event.Printable(r.Of, mostShownName), MX: r.MX, Policy: r.Policy.String(), Why: r.Why.String(), Detail: r.Detail,
 		Perhaps: r.Perhaps, Times: r.Times, First: r.First, Last: r.Last,
 	}
 }

@@ -224,9 +224,10 @@ func (u *trustInUse) guard(caller *trial.Caller, rule session.Destination, mx ne
 	caller.TLS.ServerName = u.ServerName(mx)
 	caller.May = func(ctx context.Context, of *trial.Call, shown session.TrustLeg) error {
 		recipient := mailbox.Named(strings.Trim(of.Recipient, "<>"))
+		domain := mailbox.DomainOf(recipient)
 		e := u.Explain(ctx, session.TrustQuestion{
-			Domain: mailbox.DomainOf(recipient), MX: mx, Rule: rule, By: byOperator, Sender: mailbox.Named(strings.Trim(of.Sender, "<>")),
-			Unreadable: recipient == mailbox.Unreadable,
+			Domain: domain, MX: mx, Rule: rule, By: byOperator, Sender: mailbox.Named(strings.Trim(of.Sender, "<>")),
+			Unreadable: domain == "" && recipient != mailbox.Null && recipient != "postmaster",
 		})
 		shown.Now = time.Now()
 		if v := e.Judge(shown); !v.Pass {
@@ -305,8 +306,13 @@ func (d *Daemon) tellEnforced(was, will *config.Config) {
 	all := d.trusting.wouldRefuse()
 	for i := range all[:min(len(all), mostTold)] {
 		r := &all[i]
-		d.log.Warn("mail to this domain is refused from now on, if nothing has changed", "domain", r.Domain, "times", r.Times, "last", r.Last.Round(time.Second),
+		log := d.log.With("times", r.Times, "last", r.Last.Round(time.Second),
 			"destination", r.MX.String(), "policy", r.Policy.String(), "cause", r.Why.String(), "detail", r.Detail)
+		if r.Domain == "" {
+			log.Warn("mail to recipients whose domain cannot be read is refused from now on, if they are still written so", "of", r.Of)
+			continue
+		}
+		log.Warn("mail to this domain is refused from now on, if nothing has changed", "domain", r.Domain)
 	}
 	if len(all) > mostTold {
 		d.log.Warn("and to more domains: kanmon tls list --refused", "count", len(all)-mostTold)

@@ -175,6 +175,35 @@ func TestPoliciesHoldForSessionsThatBegin(t *testing.T) {
 	w.stop()
 }
 
+// A recipient that nobody can read is let pass in mode observe. It is listed, with whose mail it is, and the reload that begins to refuse it says so.
+func TestObserveNamesWhoWritesRecipientsThatNobodyCanRead(t *testing.T) {
+	server := dnszone.Serve(t, ". SIGNED\n")
+	policy := "[admin]\nsocket = 'DIR/s'\n[senders]\ninternal = ['10.0.0.0/8']\n[[tenant]]\nname = 'acme'\nsources = ['127.0.0.0/8']\n[tls_policy]\nmta_sts = false\nresolver = '" + server.Addr + "'\n"
+	w := newWorld(t, listenTable+sending("one")+policy)
+	var log strings.Builder
+	w.daemon.log = slog.New(slog.NewTextHandler(&log, nil)) // a handler writes a line at a time
+	w.start()
+	msa := w.session()
+	msa.Expect(220)
+	for _, line := range []string{"EHLO msa.example.com", "MAIL FROM:<a@example.com>", "RCPT TO:<b%example.com>"} {
+		if r := msa.Command(line); r.Class() != 2 {
+			t.Fatal(r)
+		}
+	}
+	_ = msa.Quit()
+	all := w.daemon.trusting.wouldRefuse()
+	if len(all) != 1 || all[0].Of != "acme" || all[0].Why != event.UnreadableRcpt {
+		t.Fatalf("%+v", all)
+	}
+	if err := w.daemon.Reload(t.Context(), w.with(sending("one")+policy+"mode = 'enforce'\n")); err != nil {
+		t.Fatal(err)
+	}
+	w.stop() // nobody writes to the log any more
+	if !strings.Contains(log.String(), "mail to recipients whose domain cannot be read is refused from now on") || !strings.Contains(log.String(), "of=acme") {
+		t.Error(log.String())
+	}
+}
+
 // A try names nobody to an MX that has not shown what mail there would ask of it: what the recipient's domain asks, in mode enforce, and what
 // the operator does, in any.
 func TestATryAsksWhatMailAsks(t *testing.T) {
@@ -194,6 +223,10 @@ func TestATryAsksWhatMailAsks(t *testing.T) {
 		{"enforce", "", session.Destination{}, true},
 		{"observe", "<b@plain.test>", named, false},
 		{"observe", "", named, false},
+		{"enforce", "<u%asks.test>", session.Destination{}, false},
+		{"enforce", "<u@asks.test@>", session.Destination{}, false},
+		{"enforce", "<postmaster>", session.Destination{}, true},
+		{"observe", "<u%asks.test>", session.Destination{}, true},
 	} {
 		u, err := d.trust(configOf(t, "[tls_policy]\nmta_sts = false\nresolver = '"+server.Addr+"'\nmode = '"+test.mode+"'\n"))
 		if err != nil {

@@ -307,15 +307,15 @@ func TestMemoryOfNames(t *testing.T) {
 		}
 		for i := range 2 * mostRefused {
 			l := plainText(at1, false, "")
-			m.note(fmt.Sprintf("d%d.test", i), "greedy", &l, &judged{})
+			m.note(seen{domain: fmt.Sprintf("d%d.test", i)}, "greedy", &l, &judged{})
 			if i == 0 {
-				m.note(domain, "small", &l, &judged{})
+				m.note(seen{domain: domain}, "small", &l, &judged{})
 			}
 		}
 		if n := m.refused.Len(); n != mostRefused || len(m.WouldRefuse(time.Now())) != n {
 			t.Errorf("%d domains", n)
 		}
-		if _, found := m.refused.Get(domain); !found {
+		if _, found := m.refused.Get(seen{domain: domain}); !found {
 			t.Error("one tenant has pressed out what is another's")
 		}
 	})

@@ -37,7 +37,8 @@ type Explanation struct {
 	Heard, Until time.Time // when the oldest answer came, and until when all of it is used
 
 	domain string // that is judged
-	need   *need  // nil: nothing is asked
+	need   *need  // nil: nothing is asked, or it is unread
+	unread *unread
 	told   *event.Trust
 }
 
@@ -73,6 +74,9 @@ func (t *Trust) Explain(ctx context.Context, q session.TrustQuestion) *Explanati
 		if q.Domain == "" || q.Domain[0] == '[' {
 			return e
 		}
+	case unread:
+		e.unread = &n
+		return e
 	case *namedNeed:
 		e.Unasked, of = event.TrustNamed, n.of
 	}
@@ -129,12 +133,15 @@ func (e *Explanation) fill(t *Trust, of subject, by string, k *known, mx netip.A
 
 // Judge says what would come of a leg. Nobody is told of it: no mail has been there.
 func (e *Explanation) Judge(l session.TrustLeg) session.Verdict {
+	if e.unread != nil {
+		return e.unread.verdict(&l)
+	}
 	if e.need == nil {
 		return unasked{e.told}.Judge(l)
 	}
 	if k := e.need.known.Load(); k.nothing != nil {
 		return session.Verdict{Pass: true, Until: k.until, Told: k.nothing}
 	}
-	v, _ := e.need.verdict(e.domain, &l)
+	v, _, _ := e.need.verdict(e.domain, &l)
 	return v
 }

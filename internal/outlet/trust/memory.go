@@ -18,7 +18,7 @@ type Memory struct {
 	any     atomic.Bool // there are names
 	mu      sync.Mutex
 	names   *share.Map[netip.AddrPort, proved]
-	refused *share.Map[string, *Refusal]
+	refused *share.Map[seen, *Refusal]
 }
 
 // A proved is a name that an MX has proved.
@@ -27,9 +27,16 @@ type proved struct {
 	at   time.Time
 }
 
+// A seen is whose mail would have been refused: that to a domain, or, where nobody can read which domain it is, that of who writes so.
+type seen struct {
+	domain string
+	of     string // without a domain
+}
+
 // A Refusal is what would have been refused, had it been enforced.
 type Refusal struct {
-	Domain      string
+	Domain      string     // "": of recipients whose domain nobody can read
+	Of          string     // without a Domain: the tenant that writes so, or its MSA
 	MX          netip.Addr // the last one
 	Policy      event.TrustPolicy
 	Why         event.TrustReason
@@ -50,7 +57,7 @@ const (
 func NewMemory() *Memory {
 	return &Memory{
 		names:   share.NewMap[netip.AddrPort, proved](mostProved).Until(func(p proved) bool { return time.Since(p.at) >= provedFor }),
-		refused: share.NewMap[string, *Refusal](mostRefused).Until(func(r *Refusal) bool { return time.Since(r.Last) >= refusedFor }),
+		refused: share.NewMap[seen, *Refusal](mostRefused).Until(func(r *Refusal) bool { return time.Since(r.Last) >= refusedFor }),
 	}
 }
 
@@ -106,20 +113,20 @@ func networkOf(addr netip.Addr) string {
 }
 
 // note notes what would have been refused.
-func (m *Memory) note(domain, by string, l *session.TrustLeg, j *judged) {
+func (m *Memory) note(whose seen, by string, l *session.TrustLeg, j *judged) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r, found := m.refused.Get(domain)
+	r, found := m.refused.Get(whose)
 	if !found || l.Now.Sub(r.Last) >= refusedFor {
-		r = &Refusal{Domain: domain, First: l.Now, Perhaps: true}
-		m.refused.Put(domain, r, by)
+		r = &Refusal{Domain: whose.domain, Of: whose.of, First: l.Now, Perhaps: true}
+		m.refused.Put(whose, r, by)
 	}
 	r.MX, r.Policy, r.Why, r.Detail, r.Last = l.MX.Addr().Unmap(), j.policy, j.why, event.Printable(j.detail, mostDetail), l.Now
 	r.Perhaps = r.Perhaps && (j.shows != "" || j.fresh)
 	r.Times++
 }
 
-// WouldRefuse returns what would have been refused in the last seven days, by domain.
+// WouldRefuse returns what would have been refused in the last seven days, by domain. That of which no domain can be read is first.
 func (m *Memory) WouldRefuse(now time.Time) (all []Refusal) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -128,6 +135,6 @@ func (m *Memory) WouldRefuse(now time.Time) (all []Refusal) {
 			all = append(all, *r)
 		}
 	}
-	slices.SortFunc(all, func(x, y Refusal) int { return cmp.Compare(x.Domain, y.Domain) })
+	slices.SortFunc(all, func(x, y Refusal) int { return cmp.Or(cmp.Compare(x.Domain, y.Domain), cmp.Compare(x.Of, y.Of)) })
 	return all
 }

@@ -229,23 +229,28 @@ func (n *need) Judge(l session.TrustLeg) session.Verdict {
 }
 
 func (n *need) judge(domain string, l session.TrustLeg) session.Verdict {
-	v, j := n.verdict(domain, &l)
-	if v.Told.Verdict == event.TrustWouldRefuse && j.policy != event.TrustTesting {
-		n.t.memory.note(domain, n.by, &l, &j)
-	}
+	v, j, _ := n.verdict(domain, &l)
+	n.note(domain, &l, &v, &j)
 	return v
 }
 
+// note notes what would have been refused.
+func (n *need) note(domain string, l *session.TrustLeg, v *session.Verdict, j *judged) {
+	if v.Told.Verdict == event.TrustWouldRefuse && j.policy != event.TrustTesting {
+		n.t.memory.note(seen{domain: domain}, n.by, l, j)
+	}
+}
+
 // verdict is judge without a note of it.
-func (n *need) verdict(domain string, l *session.TrustLeg) (session.Verdict, judged) {
-	settled := n.settled.Load() // before what is known, which comes first
+func (n *need) verdict(domain string, l *session.TrustLeg) (v session.Verdict, j judged, settled bool) {
+	settled = n.settled.Load() // before what is known, which comes first
 	k := n.known.Load()
-	j := n.t.rules.judge(k, l)
-	v := n.t.verdict(domain, k, l, &j, settled)
+	j = n.t.rules.judge(k, l)
+	v = n.t.verdict(domain, k, l, &j, settled)
 	if !v.Pass && n.mayBeOld(k, &j, l.Now) {
 		v.Anew = &renewal{of: n, domain: domain}
 	}
-	return v, j
+	return v, j, settled
 }
 
 // mayBeOld reports whether there may be something newer than what refuses.

@@ -364,6 +364,11 @@ func TestC36Unreadable(t *testing.T) {
 			q.Domain, q.Unreadable = "", true
 			n := r.trust().Need(q)
 			v := n.Judge(with(at1, between.issue([]string{mx1})))
+			all := r.m.WouldRefuse(time.Now())
+			if c.want != event.TrustWouldRefuse && len(all) != 0 ||
+				c.want == event.TrustWouldRefuse && (len(all) != 1 || all[0].Domain != "" || all[0].Of != "tenant" || all[0].Why != event.UnreadableRcpt || all[0].Times != 1) {
+				t.Errorf("would have been refused: %+v", all)
+			}
 			if n.Ready() != nil || v.Pass != c.pass || v.Told.Policy != c.is || v.Told.Verdict != c.want || (v.Say.Code() == 451) == c.pass {
 				t.Errorf("%s", text(v))
 			}

@@ -131,7 +131,7 @@ func (t *Trust) Need(q session.TrustQuestion) session.Need {
 	case t.isExempt(&q, mx):
 		return unasked{&event.Trust{Domain: q.Domain, Policy: event.TrustExempt}}
 	case q.Unreadable:
-		return t.unread()
+		return t.unread(q.By)
 	}
 	return t.need(subject{key: key{domain: q.Domain, four: mx.Is4()}}, q.By)
 }
@@ -146,11 +146,11 @@ func named(names []string, mx netip.Addr) subject {
 
 // unread is the need of a recipient whose domain nobody can read. An MX may guess one, and that may ask for proof: nobody gets around a policy by
 // writing an address badly, whatever else is in the mail. DNS has nothing to do with it, so Pass does not count.
-func (t *Trust) unread() session.Need {
+func (t *Trust) unread(by string) session.Need {
 	if !t.c.DANE && t.c.STS == nil { // no domain asks anything
 		return unasked{&event.Trust{Policy: event.TrustUnknown}}
 	}
-	return unread{t.c.Enforce}
+	return unread{t, by}
 }
 
 // isExempt reports whether the operator asks nothing of the MX.
@@ -180,7 +180,10 @@ func (u unasked) Judge(l session.TrustLeg) session.Verdict {
 }
 
 // An unread is the need of a recipient who may ask for proof, for all that anybody knows.
-type unread struct{ enforce bool }
+type unread struct {
+	t  *Trust
+	by string // whose mail it is
+}
 
 const whyUnread = "the recipient's domain cannot be read"
 
@@ -189,8 +192,17 @@ func (unread) Ready() <-chan struct{} { return nil }
 
 // Judge implements [session.Need].
 func (u unread) Judge(l session.TrustLeg) session.Verdict {
+	v := u.verdict(&l)
+	if v.Told.Verdict == event.TrustWouldRefuse {
+		u.t.memory.note(seen{of: u.by}, u.by, &l, &judged{policy: v.Told.Policy, why: v.Told.Why, detail: v.Told.Detail})
+	}
+	return v
+}
+
+// verdict is Judge without a note of it.
+func (u unread) verdict(l *session.TrustLeg) session.Verdict {
 	told := &event.Trust{Policy: event.TrustUnknown, Verdict: event.TrustRefused, Why: event.UnreadableRcpt, ServerName: l.ServerName, Detail: whyUnread}
-	if !u.enforce {
+	if !u.t.c.Enforce {
 		told.Verdict = event.TrustWouldRefuse
 		return session.Verdict{Pass: true, Until: l.Now.Add(usableFor), Told: told}
 	}
