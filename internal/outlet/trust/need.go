@@ -24,6 +24,7 @@ type need struct {
 	settled atomic.Bool         // it is known
 	known   atomic.Pointer[known]
 	renewed time.Time // when it was asked for anew; zero: it was not
+	passed  *passed   // in mode observe: a leg that was let pass before it was known; guarded by Trust.mu
 }
 
 var (
@@ -126,9 +127,12 @@ func (t *Trust) start(n *need, flights map[key]*need, otherwise *known, ask func
 		t.keep(n)
 		delete(flights, n.of.key)
 		t.places.Give(n.by)
+		later := n.passed
+		n.passed = nil
 		t.mu.Unlock()
 		n.settled.Store(true) // last: whoever asks from now on has what is newest
 		close(n.ready)
+		t.judgeNow(n, later)
 	})
 	return n
 }
@@ -229,8 +233,11 @@ func (n *need) Judge(l session.TrustLeg) session.Verdict {
 }
 
 func (n *need) judge(domain string, l session.TrustLeg) session.Verdict {
-	v, j, _ := n.verdict(domain, &l)
+	v, j, settled := n.verdict(domain, &l)
 	n.note(domain, &l, &v, &j)
+	if !settled && !n.t.c.Enforce && n.of.named == nil {
+		n.judgeLater(&l)
+	}
 	return v
 }
 

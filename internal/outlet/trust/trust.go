@@ -66,6 +66,7 @@ type Trust struct {
 	flights map[key]*need
 	anew    map[key]*need
 	places  share.Places[string]
+	passed  share.Places[string] // of legs that are judged later
 }
 
 const (
