@@ -78,6 +78,7 @@ type stsWorld struct {
 	postfixMX *netlab.Postfix
 	postfix   *netlab.Postfix
 	kanmon    *netlab.Kanmon
+	unproved  []string // senders of mails whose MX has not proved itself
 
 	policies map[string]http.HandlerFunc // by domain
 	hosts    map[string]*tls.Config      // of policies that are not served as usual

@@ -70,6 +70,11 @@ func TestWhatADomainAsksIsKept(t *testing.T) {
 		must(t, err)
 		return attempt
 	}
+	send("wrong", "sent")
+	eventually(t, "the first mail is judged when its domain's answers are there", func() bool {
+		out, err := kanmon.Ask("tls", "list", "--refused")
+		return err == nil && strings.Contains(out, "wrong.test")
+	})
 	eventually(t, "it is on record that mail would have been refused", func() bool {
 		send("wrong", "sent")
 		return strings.Contains(kanmon.Records(), `"would_refuse"`)
