@@ -264,7 +264,7 @@ func printTLSPolicies(w io.Writer, all []admin.TLSPolicy, now time.Time) error {
 
 func printTLSRefusals(w io.Writer, all []admin.TLSRefusal) error {
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(w, "nothing would have been refused in the last seven days")
+		_, err := fmt.Fprintln(w, "nothing would have been refused in the last seven days, as far as kanmon has run since its start")
 		return err
 	}
 	table := newTable(w, "DOMAIN\tTIMES\tLAST\tMX\tPOLICY\tWHY")
