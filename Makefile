@@ -116,6 +116,9 @@ compromised: setup ## a compromised account, with and without containment: docs/
 kinds: ## what a list and a forwarder do to a tenant, marked and unmarked: the table of docs/why/senders.md
 	$(GO) test ./internal/policy -run TestListsAndForwarders -count 1 -v
 
+# All parts run the program that `build` makes. Part by part each builds its own (test/built).
+test: export KANMON_PROGRAM = $(CURDIR)/$(BUILD)/kanmon
+
 .PHONY: test
 test: setup build lint unit beside rough proven interop ## everything that must be true before a change goes in (root, under 25 minutes)
 

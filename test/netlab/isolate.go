@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kanmon/test/built"
 )
 
 // dirVariable tells the program that it runs isolated, and in which folder.
@@ -67,9 +69,8 @@ func runIsolated() (int, error) {
 		return 0, err
 	}
 	defer folder.remove()
-	build := exec.Command("go", "build", "-o", filepath.Join(folder.path, "kanmon"), "kanmon/cmd/kanmon")
-	if out, err := build.CombinedOutput(); err != nil && len(signals) == 0 {
-		return 0, fmt.Errorf("build kanmon: %w\n%s", err, out)
+	if err := built.Kanmon(filepath.Join(folder.path, "kanmon")); err != nil && len(signals) == 0 {
+		return 0, err
 	}
 	if len(signals) > 0 {
 		return interruptedCode, nil

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"kanmon/test/built"
 )
 
 // A shell is what an operator types into: the program as it is built, and the history of the stories.
@@ -20,27 +22,24 @@ type shell struct {
 	program, dir, config string
 }
 
-// built is the folder of the program; "": it has not been built.
-var built string
+// folder is that of the program; "": there is none yet.
+var folder string
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built != "" {
-		_ = os.RemoveAll(built)
+	if folder != "" {
+		_ = os.RemoveAll(folder)
 	}
 	os.Exit(code)
 }
 
 // build builds the program, once.
 var build = sync.OnceValues(func() (program string, err error) {
-	if built, err = os.MkdirTemp("", "kanmon-story"); err != nil {
+	if folder, err = os.MkdirTemp("", "kanmon-story"); err != nil {
 		return "", err
 	}
-	program = filepath.Join(built, "kanmon")
-	if out, err := exec.Command("go", "build", "-o", program, "kanmon/cmd/kanmon").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return program, nil
+	program = filepath.Join(folder, "kanmon")
+	return program, built.Kanmon(program)
 })
 
 // newShell writes the stories and has them imported, as from gateways whose configuration has more lines.
