@@ -35,7 +35,7 @@ LONG = TestMemoryIsBounded TestANewSendingIPGrowsUpWithinAReceiversSecretCurve T
 	TestLongRepliesAreNotKept TestSessionLogOfALongTransactionIsCutAsItsRecord TestLongTransactionIsCutAndCounted TestAccountOfAnEndlessMessage \
 	TestLongRefusalsCostWhatIsKeptOfThem TestSpamWithoutASenderIsContained TestThousandsOfHostileTextsAreTold
 # Tests of sessions that the race detector sees a part of, and that are run in full without it; or that cannot run with it.
-FULL = TestModelOfPipelinedSessions TestModelOfAdmittedMail TestCutAtEveryOctet TestFaultHostileReplies \
+FULL = TestModelOfPipelinedSessions TestModelOfAdmittedMail TestCutAtEveryOctet TestFaultHostileReplies TestRescue \
 	TestNoAllocationPerMessage TestHeldSessionsHaveSmallStacks
 LONGIN = internal/session internal/smtp internal/outlet internal/outlet/standing internal/policy internal/view/notify internal/view/history/days cmd/kanmon
 

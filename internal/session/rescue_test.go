@@ -70,7 +70,10 @@ func refuseAt(verb string, number int, reply string) func(string, int) string {
 //
 // law: I3 I5 I9 I10 S1/replay S2/replay S3/replay S4/replay S5/replay S7/replay
 func TestRescue(t *testing.T) {
-	const runs = 100
+	runs := 100
+	if raceDetector {
+		runs = 10
+	}
 	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
 	rescued, softened, failed := 0, 0, 0
 	for _, stage := range refusalStages {
