@@ -69,7 +69,8 @@ func runIsolated() (int, error) {
 		return 0, err
 	}
 	defer folder.remove()
-	if err := built.Kanmon(filepath.Join(folder.path, "kanmon")); err != nil && len(signals) == 0 {
+	program := filepath.Join(folder.path, "kanmon")
+	if err := built.Kanmon(program); err != nil && len(signals) == 0 {
 		return 0, err
 	}
 	if len(signals) > 0 {
@@ -81,7 +82,7 @@ func runIsolated() (int, error) {
 	defer runtime.UnlockOSThread()
 	child := exec.Command("/proc/self/exe", os.Args[1:]...)
 	child.Args[0] = os.Args[0]
-	child.Env = append(os.Environ(), dirVariable+"="+folder.path)
+	child.Env = append(os.Environ(), dirVariable+"="+folder.path, built.Variable+"="+program) // labs inside of this one run the same
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	child.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
@@ -128,8 +129,8 @@ func waitIsolated(child *exec.Cmd, signals <-chan os.Signal) (int, error) {
 	}
 }
 
-// HostEnviron is the environment without what Isolate added to it: with it, a program that calls Isolate itself gets namespaces
-// of its own inside of these.
+// HostEnviron is the environment without what Isolate added to it, but for the program that is built: with it, a program that calls Isolate
+// itself gets namespaces of its own inside of these.
 func HostEnviron() []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		return strings.HasPrefix(variable, dirVariable+"=")
