@@ -36,7 +36,7 @@ LONG = TestMemoryIsBounded TestANewSendingIPGrowsUpWithinAReceiversSecretCurve T
 	TestLongRefusalsCostWhatIsKeptOfThem TestSpamWithoutASenderIsContained TestThousandsOfHostileTextsAreTold
 # Tests of sessions that the race detector sees a part of, and that are run in full without it; or that cannot run with it.
 FULL = TestModelOfPipelinedSessions TestModelOfAdmittedMail TestCutAtEveryOctet TestFaultHostileReplies TestRescue \
-	TestNoAllocationPerMessage TestHeldSessionsHaveSmallStacks
+	TestAttacksOnTLSOfDomainsThatAsk TestNoAllocationPerMessage TestHeldSessionsHaveSmallStacks
 LONGIN = internal/session internal/smtp internal/outlet internal/outlet/standing internal/policy internal/view/notify internal/view/history/days cmd/kanmon
 
 # Words as a pattern of test names.
@@ -122,7 +122,8 @@ test: export KANMON_PROGRAM = $(CURDIR)/$(BUILD)/kanmon
 .PHONY: test
 test: setup build lint unit beside rough proven interop ## everything that must be true before a change goes in (root, under 25 minutes)
 
-# The namespace tests wait for most of their time, and nothing of them is the browser's. What each of these says comes together, when it has ended.
+# The namespace tests wait for most of their time, so three go at once on two cores, and nothing of them is the browser's. What each of these says
+# comes together, when it has ended.
 .PHONY: beside
 beside:
 	@$(MAKE) --no-print-directory -j2 --output-sync=target netns monitoring page
@@ -180,7 +181,7 @@ picture: setup ## the picture of the page in the README: docs/page.png
 .PHONY: netns
 netns: # real mail servers in network namespaces (root)
 	@mkdir -p $(BUILD)
-	$(TESTSUM) --jsonfile $(BUILD)/netns.json -- -count=1 -vet=off -timeout=20m $(NETNS)
+	$(TESTSUM) --jsonfile $(BUILD)/netns.json -- -count=1 -vet=off -parallel=3 -timeout=20m $(NETNS)
 
 .PHONY: rough
 rough: # samples of the soak, of the hostile tenant and of the restrictions (root, three minutes)

@@ -21,7 +21,7 @@ func modelSessions() int {
 	case inFull():
 		return 1_000_000
 	case raceDetector:
-		return 10_000 // it takes ten times as long
+		return 2_000 // it takes ten times as long
 	default:
 		return 100_000
 	}

@@ -28,7 +28,7 @@ func attackedSessions() int {
 	case os.Getenv("KANMON_TRUST") == "full":
 		return 10_000
 	case raceDetector:
-		return 400
+		return 120
 	default:
 		return 2_000
 	}

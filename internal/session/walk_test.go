@@ -23,7 +23,7 @@ func walks() int {
 	case inFull():
 		return 2_000_000
 	case raceDetector:
-		return 10_000
+		return 4_000
 	default:
 		return 120_000
 	}
