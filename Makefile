@@ -109,7 +109,7 @@ figures: setup ## the paper's experiments with real Postfix, and their figures: 
 	$(GO) run ./lab
 
 .PHONY: compromised
-compromised: setup ## a compromised account, with and without containment: docs/experiments/compromised.md (root, under 6 minutes; QUICK=1: build/experiments, under 2)
+compromised: setup ## a compromised account, with and without containment, and with scanners: docs/experiments/compromised.md (root, under 12 minutes; QUICK=1: build/experiments, under 6)
 	$(GO) run ./lab -only compromised
 
 .PHONY: kinds

@@ -112,7 +112,9 @@ func compromisedOnce(ctx context.Context, p plan, s setup) (_ *compromisedRun, e
 	}
 	defer func() { err = errors.Join(err, st.lab.Close()) }()
 	run := &compromisedRun{setup: s}
-	if err := run.submit(ctx, p, st); err != nil {
+	flood := sender{tenant: brokenInto, account: compromisedName, kind: mass, open: st.door(brokenInto)}
+	flood.address = recipients(flood.account, func(n int) bool { return n%5 >= massUnknown })
+	if run.Injection, err = st.breakIn(ctx, p, flood, p.compromised.mails, p.compromised.submit); err != nil {
 		return nil, st.failed(err)
 	}
 	run.lasted = st.ledger.now()
@@ -136,31 +138,30 @@ func compromisedOnce(ctx context.Context, p plan, s setup) (_ *compromisedRun, e
 	return run, nil
 }
 
-// submit has all senders send, and waits for what of the innocents' mail is then on its way.
-func (r *compromisedRun) submit(ctx context.Context, p plan, st *site) error {
+// breakIn has all senders send until a time, the compromised account so many mails, and waits for what of the innocents' mail is then on its
+// way. It returns how long it took until the account's MSA had taken all.
+func (st *site) breakIn(ctx context.Context, p plan, flood sender, mails int, until time.Duration) (injection time.Duration, err error) {
 	st.ledger.start = time.Now().Add(p.compromised.warmUp)
 	var senders sync.WaitGroup
 	defer senders.Wait() // also after an error: they use the lab
 	for tenant := 1; tenant <= othersTenants; tenant++ {
 		s := sender{tenant: tenant, account: "news", kind: normal, open: st.door(tenant)}
 		s.address = recipients(fmt.Sprint("t", tenant), usuallyExists(tenant))
-		senders.Go(func() { steady(ctx, st.ledger, s, accountRate, -p.compromised.warmUp, p.compromised.submit) })
+		senders.Go(func() { steady(ctx, st.ledger, s, accountRate, -p.compromised.warmUp, until) })
 	}
 	for n := range honestAccounts {
 		s := sender{tenant: brokenInto, account: fmt.Sprint("user", n+1), kind: honest, open: st.door(brokenInto)}
 		s.address = recipients(s.account, usuallyExists(n))
 		apart := time.Duration(float64(n) / honestAccounts / accountRate * float64(time.Second))
-		senders.Go(func() { steady(ctx, st.ledger, s, accountRate, apart-p.compromised.warmUp, p.compromised.submit) })
+		senders.Go(func() { steady(ctx, st.ledger, s, accountRate, apart-p.compromised.warmUp, until) })
 	}
 	if err := pauseUntil(ctx, st.ledger, p.compromised.breakIn); err != nil {
-		return err
+		return 0, err
 	}
-	bad := sender{tenant: brokenInto, account: compromisedName, kind: mass, open: st.door(brokenInto)}
-	bad.address = recipients(bad.account, func(n int) bool { return n%5 >= massUnknown })
-	burst(ctx, st.ledger, bad, p.compromised.mails, massSessions)
-	r.Injection = st.ledger.now() - p.compromised.breakIn
+	burst(ctx, st.ledger, flood, mails, massSessions)
+	injection = st.ledger.now() - p.compromised.breakIn
 	senders.Wait()
-	return st.rest(ctx, func(m *mail) bool { return m.kind != mass }, p.compromised.drain)
+	return injection, st.rest(ctx, func(m *mail) bool { return m.kind != mass }, p.compromised.drain)
 }
 
 // usuallyExists has one of usualUnknown mails go to nobody, of each sender another one.

@@ -35,6 +35,9 @@ func (r *results) Reputation() reputation { return r.plan.compromised.reputation
 
 // CompromisedRows are the table of the experiment: what each row is about, and a column for each set-up.
 func (r *results) CompromisedRows() (rows [][]string) {
+	if r.Compromised == nil {
+		return nil
+	}
 	rows = append(rows, []string{""})
 	for i, run := range r.Compromised {
 		rows[0] = append(rows[0], run.Title)
@@ -49,10 +52,10 @@ func (r *results) CompromisedRows() (rows [][]string) {
 	return rows
 }
 
-// printCompromised prints the table.
-func (r *results) printCompromised(w io.Writer) error {
+// printRows prints a table.
+func printRows(w io.Writer, rows [][]string) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range r.CompromisedRows() {
+	for _, row := range rows {
 		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}
 	return table.Flush()

@@ -8,8 +8,8 @@ import (
 // Delays are quantiles of delays. Where Late is not zero, so many mails had not arrived at the end: they count as arriving then, and
 // the quantiles are lower bounds.
 type delays struct {
-	N, Late          int
-	Median, P95, Max time.Duration
+	N, Late               int
+	Median, P95, P99, Max time.Duration
 }
 
 func delaysOf(mails []mail, end time.Duration) delays {
@@ -26,7 +26,7 @@ func delaysOf(mails []mail, end time.Duration) delays {
 		samples = append(samples, m.delay())
 	}
 	slices.Sort(samples)
-	d.Median, d.P95, d.Max = samples[rank(d.N, 50)], samples[rank(d.N, 95)], samples[d.N-1]
+	d.Median, d.P95, d.P99, d.Max = samples[rank(d.N, 50)], samples[rank(d.N, 95)], samples[rank(d.N, 99)], samples[d.N-1]
 	return d
 }
 

@@ -19,7 +19,7 @@ func TestDelays(t *testing.T) {
 	}
 	mails = append(mails, mail{due: 2 * time.Second})
 	got := delaysOf(mails, 10*time.Second)
-	want := delays{N: 100, Late: 1, Median: 50 * time.Millisecond, P95: 95 * time.Millisecond, Max: 8 * time.Second}
+	want := delays{N: 100, Late: 1, Median: 50 * time.Millisecond, P95: 95 * time.Millisecond, P99: 99 * time.Millisecond, Max: 8 * time.Second}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -55,8 +55,8 @@ func TestBySecond(t *testing.T) {
 	mails := []mail{arrived(100*time.Millisecond, time.Second), arrived(900*time.Millisecond, 3*time.Second), {due: 5500 * time.Millisecond}}
 	got := bySecond(mails, 10*time.Second)
 	want := []second{
-		{0, delays{N: 2, Median: time.Second, P95: 3 * time.Second, Max: 3 * time.Second}},
-		{5, delays{N: 1, Late: 1, Median: 4500 * time.Millisecond, P95: 4500 * time.Millisecond, Max: 4500 * time.Millisecond}},
+		{0, delays{N: 2, Median: time.Second, P95: 3 * time.Second, P99: 3 * time.Second, Max: 3 * time.Second}},
+		{5, delays{N: 1, Late: 1, Median: 4500 * time.Millisecond, P95: 4500 * time.Millisecond, P99: 4500 * time.Millisecond, Max: 4500 * time.Millisecond}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)

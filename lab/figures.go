@@ -34,6 +34,9 @@ func (r *results) drawAll(folder string) error {
 	if r.Compromised != nil {
 		charts["compromised"] = r.compromisedChart()
 	}
+	if r.Content != nil {
+		charts["content"] = r.contentChart()
+	}
 	var errs []error
 	for name, c := range charts {
 		errs = append(errs, c.draw(folder, name))

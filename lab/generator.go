@@ -16,6 +16,7 @@ type sender struct {
 	tenant  int
 	account string // the part before the @
 	kind    kind
+	spam    bool
 	open    door
 	address func(n int) string // of the recipient of mail n, from 0
 }

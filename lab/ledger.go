@@ -33,6 +33,7 @@ type mail struct {
 	account  string
 	kind     kind
 	to       string
+	spam     bool          // its content is
 	due      time.Duration // when it was to be submitted
 	accepted bool          // its MSA has taken it
 	arrivals []time.Duration
@@ -48,9 +49,15 @@ const idField = "X-Lab-Id: "
 func (m *mail) from() string { return fmt.Sprintf("%s@msa%d.example", m.account, m.tenant) }
 
 func (m *mail) message() []byte {
-	return fmt.Appendf(nil, "From: %s\r\nTo: %s\r\nSubject: Experiment\r\n%s%s\r\n\r\n%s", m.from(), m.to, idField, m.id,
-		strings.Repeat("All mail passes the gate.\r\n", 20))
+	text := strings.Repeat("All mail passes the gate.\r\n", 20)
+	if m.spam {
+		text += gtube + "\r\n"
+	}
+	return fmt.Appendf(nil, "From: %s\r\nTo: %s\r\nSubject: Experiment\r\n%s%s\r\n\r\n%s", m.from(), m.to, idField, m.id, text)
 }
+
+// gtube is the line that scanners take for spam when they are tested.
+const gtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*" + "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
 // A ledger has every mail of an experiment: what was submitted, and what the MXs have received.
 type ledger struct {
@@ -73,7 +80,7 @@ func (l *ledger) enter(s sender, n int, due time.Duration) *mail {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id := fmt.Sprintf("%s-%d-%d", s.kind, s.tenant, len(l.mails))
-	m := &mail{id: id, tenant: s.tenant, account: s.account, kind: s.kind, to: s.address(n), due: due}
+	m := &mail{id: id, tenant: s.tenant, account: s.account, kind: s.kind, spam: s.spam, to: s.address(n), due: due}
 	l.mails[m.id] = m
 	return m
 }

@@ -63,6 +63,10 @@ type plan struct {
 		drain      time.Duration
 		reputation reputation
 	}
+	content struct {
+		mails  int           // of the compromised account
+		submit time.Duration // until when the others submit
+	}
 	inMemory []int // numbers of sessions
 }
 
@@ -77,7 +81,9 @@ func newPlan(quick bool) plan {
 	p.compromised.warmUp, p.compromised.mails = 10*time.Second, 20_000
 	p.compromised.breakIn, p.compromised.submit, p.compromised.drain = 12*time.Second, 140*time.Second, 10*time.Second
 	p.compromised.reputation = reputation{Unknown: 500, Within: 10 * time.Minute}
+	p.content.mails, p.content.submit = 3_000, 60*time.Second
 	if quick {
+		p.content.mails, p.content.submit = 500, 25*time.Second
 		p.compromised.mails = 3_000
 		p.compromised.breakIn, p.compromised.submit = 6*time.Second, 30*time.Second
 		p.compromised.reputation.Unknown = 50

@@ -32,6 +32,7 @@ type results struct {
 	// They have pages of their own.
 	Restricted  []*restrictedRun
 	Compromised []*compromisedRun
+	Content     []*contentRun // of the same page
 }
 
 // PostfixDefaults are Postfix's own answers.
@@ -82,7 +83,9 @@ func (r *results) NoteOf(part string) *note {
 	return nil
 }
 
-func (r *results) empty() bool { return !r.ofPaper() && r.Restricted == nil && r.Compromised == nil }
+func (r *results) empty() bool {
+	return !r.ofPaper() && r.Restricted == nil && r.Compromised == nil && r.Content == nil
+}
 
 // ofPaper says whether any of the experiments ran that share a page.
 func (r *results) ofPaper() bool {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -56,7 +57,48 @@ func example() *results {
 	r.Memory = []memoryRun{{Sessions: 10, Heap: 3000}, {Sessions: 1000, Heap: 3100}}
 	r.Restricted = exampleRestricted(p)
 	r.Compromised = exampleCompromised(p)
+	r.Content = exampleContent(p)
 	return r
+}
+
+// exampleContent has an account whose spam all arrives without a scanner, and ever less with one.
+func exampleContent(p plan) (runs []*contentRun) {
+	for i, s := range contentSetups(p.compromised.reputation) {
+		run := &contentRun{setup: s, lasted: 30 * time.Second, clean: []time.Duration{-time.Second, time.Second, 20 * time.Second}}
+		l := newLedger()
+		for n := range 30 {
+			m := l.enter(sender{tenant: brokenInto, account: compromisedName, kind: mass, spam: true, address: normalAddress}, n, 10*time.Second)
+			if m.accepted = true; i == 0 || n < 20/i {
+				m.arrivals = []time.Duration{10*time.Second + time.Duration(n)*100*time.Millisecond}
+			}
+		}
+		records := ""
+		if i > 0 {
+			at := l.start.Add(10*time.Second + 500*time.Millisecond).UTC().Format(time.RFC3339Nano)
+			const line = `{"type":%q,"at":%q,"session":"0000000000000001","account":%q,"content":{"lane":%q,"done":%q,"scans":[{"scanner":"rspamd","state":"scanned","took_ms":3}]}}` + "\n"
+			records = fmt.Sprintf(line, "judged", at, compromisedAddress, "behind", "accept") + fmt.Sprintf(line, "transaction", at, compromisedAddress, "hold", "refuse")
+		}
+		if err := run.measure(records, l); err != nil {
+			panic(err)
+		}
+		run.Spam = l.audit(ofKind(mass), queued{})
+		run.Others.Then = delays{N: 10, P99: time.Second}
+		runs = append(runs, run)
+	}
+	return runs
+}
+
+// TestContentCounts has what came before the first refusal counted from receipts and records.
+func TestContentCounts(t *testing.T) {
+	for i, run := range exampleContent(newPlan(true)) {
+		refused, before := 1, 5
+		if i == 0 {
+			refused, before = 0, 30
+		}
+		if run.Refused != refused || run.Before != before || run.Scanned != 2*refused || run.ScanTime.N != 2*refused || run.HeldOthers != 0 {
+			t.Errorf("%s: %+v", run.Title, run)
+		}
+	}
 }
 
 // exampleRestricted has six tenants, of which two share the culprit's IP. Without a move all of these wait once it is restricted.

@@ -30,6 +30,7 @@ type setup struct {
 	Refusal       *refusal      // what the normal MX does to the listed IP; then no tarpit is served, but the tenants' mailboxes
 	Reputation    *reputation   // of providers, which are there instead of the normal MX and the tarpit, with the tenants' mailboxes
 	Contain       bool          // kanmon enforces containment
+	Scan          string        // of all tenants' mail, by Rspamd on the gateway; "": none of it
 	Restrict      bool          // the MX of the tarpit domains is a normal one until it restricts the culprit's sending IP, of three; kanmon knows what mail usually takes
 
 	Config func(folder string) string // of kanmon, which may keep files in the folder; nil: kanmonConfig
@@ -240,6 +241,11 @@ func (s *site) openGate() (err error) {
 	}
 	if s.setup.Restrict {
 		if err := writeUsual(s.kanmon.Folder()); err != nil {
+			return err
+		}
+	}
+	if s.setup.Scan != "" {
+		if err := startRspamd(s.world.Gateway); err != nil {
 			return err
 		}
 	}

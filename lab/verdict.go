@@ -124,7 +124,7 @@ func (r *results) listingVerdicts() (all []verdict) {
 // judge gives an error for each thing that does not hold.
 func (r *results) judge() error {
 	var errs []error
-	for _, v := range slices.Concat(r.Verdicts(), r.RestrictedVerdicts(), r.CompromisedVerdicts()) {
+	for _, v := range slices.Concat(r.Verdicts(), r.RestrictedVerdicts(), r.CompromisedVerdicts(), r.ContentVerdicts()) {
 		if !v.Holds {
 			errs = append(errs, fmt.Errorf("does not hold: %s: %s", v.Claim, v.Measured))
 		}
