@@ -101,7 +101,12 @@ const (
 	atOnceMilter = 16
 )
 
-const largestDefault = 20 << 20 // below clamd's StreamMaxLength of Debian, 25 MB, and Rspamd's max_message, 50 MiB
+// Sizes of messages.
+const (
+	largestDefault = 20 << 20 // below clamd's StreamMaxLength of Debian, 25 MB, and Rspamd's max_message, 50 MiB
+	leastLargest   = 64 << 10
+	tenantsPart    = 4 // of hold_memory a tenant has so small a part: package inspect's Budget
+)
 
 func defaultContent() Content {
 	return Content{HoldMemory: 256 << 20, HoldMessage: 1 << 20, VerdictWithin: 16 * time.Second, DotWithin: 2 * time.Minute, Sample: 10}
@@ -118,7 +123,7 @@ func (d *decoder) completeContent(cfg *Config) {
 			}
 		}
 		if !d.has(key + ".largest") {
-			s.Largest = largestDefault
+			s.Largest = min(largestDefault, max(leastLargest, cfg.Content.HoldMemory/tenantsPart))
 		}
 	}
 	for i := range cfg.Tenants {
@@ -148,7 +153,7 @@ func (d *decoder) validateContent(cfg *Config) {
 			`add scan = "sample" to a [[tenant]], or remove enforce`,
 		},
 	)
-	if d.good("content") && c.HoldMessage*4 > c.HoldMemory {
+	if d.good("content") && c.HoldMessage*tenantsPart > c.HoldMemory {
 		d.wrong("content.hold_message", fmt.Sprintf("%d octets for one message is more than a tenant's part of hold_memory, a quarter of %d", c.HoldMessage, c.HoldMemory), "want less, or more hold_memory")
 	}
 	if d.good("content") && c.DotWithin < c.VerdictWithin+10*time.Second {
@@ -159,6 +164,7 @@ func (d *decoder) validateContent(cfg *Config) {
 	for i := range cfg.Scanners {
 		if key := fmt.Sprintf("scanner[%d]", i); !d.failedItself(key) {
 			d.validateScanner(key, &cfg.Scanners[i], names)
+			d.validateRoom(key, &cfg.Scanners[i], c)
 		}
 		known = append(known, cfg.Scanners[i].Name)
 	}
@@ -181,8 +187,17 @@ func (d *decoder) validateScanner(key string, s *Scanner, names map[string]strin
 	d.judge(
 		rule{key + ".settings_id", s.SettingsID, isToken(s.SettingsID), "%q is not the name of settings", `want a name such as "outbound", as in Rspamd's settings.conf`},
 		within(key+".at_once", s.AtOnce, 1, 1024, "%d is no number of messages at once", "want 1 to 1024"),
-		within(key+".largest", s.Largest, 64<<10, 1<<30, "%d octets is no largest message", `want "64KiB" to "1GiB", and no more than the scanner itself takes`),
+		within(key+".largest", s.Largest, leastLargest, 1<<30, "%d octets is no largest message", `want "64KiB" to "1GiB", and no more than the scanner itself takes`),
 	)
+}
+
+// validateRoom refuses a scanner that takes messages for which there never is room: such a message of a doubtful sender would be put off at
+// each of its tries, for ever.
+func (d *decoder) validateRoom(key string, s *Scanner, c *Content) {
+	if part := c.HoldMemory / tenantsPart; d.good(key+".largest") && d.good("content") && s.Largest > part {
+		d.wrong(key+".largest", fmt.Sprintf("%d octets for one message is more than a tenant's part of content.hold_memory, a quarter of %d", s.Largest, c.HoldMemory),
+			fmt.Sprintf("want %d at most, or hold_memory of at least %d", part, s.Largest*tenantsPart))
+	}
 }
 
 func urlExample(of ScannerType) string {

@@ -86,7 +86,7 @@ func TestContentIsJudgedAsConfigured(t *testing.T) {
 		Enforce: true, Sample: 33, Hold: 2 << 20, Verdict: 5 * time.Second, Dot: time.Minute, Pool: "risk",
 		Scanners: map[string]*content.Scanner{
 			"rspamd": {Largest: 1 << 20, Lacks: content.Lacks{Unavailable: content.AcceptAll, TooLarge: content.DeferAll}},
-			"clamd":  {Largest: 20 << 20}, "filter": {Largest: 20 << 20},
+			"clamd":  {Largest: 8 << 20}, "filter": {Largest: 8 << 20}, // a quarter of hold_memory
 		},
 		Tenants: map[string]*content.Tenant{
 			"acme": {
