@@ -92,6 +92,10 @@ func TestContentIsJudgedOfTenantsThatHaveItScanned(t *testing.T) {
 		t.Error("another tenant's mail is scanned")
 	}
 	v, _ := r.enter("10.0.1.7", mx)
+	if !v.ask(session.Question{Step: event.StepMail, Sender: "bob@acme.example"}).Whole || other.ask(session.Question{Step: event.StepMail, Sender: "carol@blue.example"}).Whole {
+		t.Error("the envelope of what is scanned, and of that alone, is kept whole")
+	}
+	v.Tell(session.News{Step: event.StepOver})
 	for n := range 3 {
 		d, start := v.judged("bob@acme.example")
 		if d.Inspect == nil || start.Lane != event.LaneBehind {

@@ -107,6 +107,7 @@ func (a *pass) Ask(q session.Question) session.Decision {
 		d.Whose, d.Sender = a.tenant, a.account
 		if d.Refuse == session.RefuseNot && !d.Again {
 			d.Suspicion = a.suspected(0)
+			d.Whole = a.set.Content.Scans(a.tenant)
 		}
 		if q.Step == event.StepAccount && a.judged != nil {
 			a.judged.Named(a.contentOf())

@@ -58,7 +58,7 @@ func (s *session) consult(q Question) Decision {
 		s.log.suspects(d.Suspicion)
 	}
 	if q.Step == event.StepMail {
-		s.gate.pool = d.Pool
+		s.gate.pool, s.mail.envelope.whole = d.Pool, d.Whole
 		s.wantHeader(&d)
 	}
 	return d

@@ -20,6 +20,8 @@ type contentGate struct {
 	says   session.Opinion
 	wait   time.Duration // for the verdict
 	judged func()        // nil: nobody wants to know
+	whole  bool          // nothing of an envelope may be missing
+	put    []session.Message
 	closed []session.Came
 }
 
@@ -29,7 +31,7 @@ func (*contentGate) Close()                              {}
 
 func (g *contentGate) Ask(q session.Question) session.Decision {
 	if q.Step != event.StepContent {
-		return session.Decision{}
+		return session.Decision{Whole: g.whole}
 	}
 	return session.Decision{Inspect: &plainInspection{of: g, done: make(chan struct{})}}
 }
@@ -47,10 +49,51 @@ func (i *plainInspection) Done() <-chan struct{}                 { return i.done
 func (i *plainInspection) Verdict() session.Opinion              { return i.of.says }
 func (i *plainInspection) Close(came session.Came)               { i.of.closed = append(i.of.closed, came) }
 
-func (i *plainInspection) Judge(session.Message) {
+func (i *plainInspection) Judge(m session.Message) {
+	i.of.put = append(i.of.put, m)
 	time.AfterFunc(i.of.wait, func() { close(i.done) })
 	if i.of.judged != nil {
 		i.of.judged()
+	}
+}
+
+// Whoever judges a message is told all whom it goes to: those for whom there is no room are put off, so that the MSA sends them another one. Where
+// nobody judges, the MX says how many there may be.
+//
+// law: B8
+func TestAllRecipientsOfAJudgedMessageAreKnown(t *testing.T) {
+	for _, whole := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			gate := &contentGate{start: session.Start{Lane: event.LaneBehind}, whole: whole}
+			w.engine.Gate, w.engine.Observe = gate, false
+			msa := smtptest.NewMSA(t, w.connect())
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			for range 2 { // the second mail is counted anew
+				msa.Command("MAIL FROM:<a@example.com>")
+				taken := 0
+				for i := range 500 {
+					switch r := msa.Command(fmt.Sprintf("RCPT TO:<b%0200d@example.net>", i)); r.Code {
+					case 250:
+						taken++
+					case 452:
+					default:
+						t.Fatalf("recipient %d: %s", i, r)
+					}
+				}
+				if r := msa.Data([]byte("text\r\n")); r.Code != 250 {
+					t.Fatal(r)
+				}
+				synctest.Wait() // it is handed over behind the reply
+				put := gate.put[len(gate.put)-1]
+				if whole && (taken < 250 || taken == 500 || len(put.Recipients) != taken || put.Unlisted != 0) || !whole && taken != 500 {
+					t.Errorf("whole: %t: %d taken, %d told, %d not", whole, taken, len(put.Recipients), put.Unlisted)
+				}
+			}
+			msa.Quit()
+			w.close()
+		})
 	}
 }
 

@@ -125,7 +125,7 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 		s.answerHere(cmd, no)
 		return
 	}
-	if int(s.mail.asked) >= s.e.Limits.recipients() {
+	if int(s.mail.asked) >= s.e.Limits.recipients() || s.overflows(cmd.Line) {
 		s.answerHere(cmd, &replyTooManyRcpts)
 		return
 	}

@@ -60,6 +60,8 @@ type Decision struct {
 	Whose  string        // with StepMail and StepAccount: the tenant whose mail it is, for the record; "": nobody knows
 	Sender string        // likewise: the account
 
+	Whole bool // with StepMail: all of its envelope must be kept, for whoever judges the message: a recipient that there is no room for is put off
+
 	// Suspicion is what speaks against the mail, with StepMail; nil: nobody has asked. Where it is there, StepFirst is asked, too. With that
 	// and StepAccount it takes the place of the one before.
 	Suspicion *event.Suspicion

@@ -89,6 +89,7 @@ func (s *session) watchCuts() {
 type envelope struct {
 	lines    []byte
 	broken   bool  // not whole: nothing can be said again
+	whole    bool  // it must not come to that
 	ahead    int16 // most commands that the MSA has sent in one group
 	accepted int32 // recipients, also where the lines are not kept
 }

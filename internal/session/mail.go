@@ -64,6 +64,13 @@ type mail struct {
 	dotAt     time.Duration // when its dot was read, since the session began; 0: it was not
 }
 
+// overflows reports whether one more RCPT would be too much of an envelope that must be kept whole: beside what the MX has accepted, and what it
+// has yet to answer of the group at hand.
+func (s *session) overflows(rcpt []byte) bool {
+	v := &s.mail.envelope
+	return v.whole && len(v.lines)+len(s.talk.group)+len(rcpt)+len("\r\n") > maxEnvelope
+}
+
 // admitted reports whether what follows MAIL may pass.
 func (m *mail) admitted() bool { return m.state >= mailAsked }
 
@@ -75,7 +82,7 @@ func (m *mail) underWay() bool {
 // anew makes a mail none. Memory that the next one can use stays.
 func (m *mail) anew() {
 	m.envelope.clear()
-	m.envelope.accepted = 0
+	m.envelope.accepted, m.envelope.whole = 0, false
 	m.endContent()
 	*m = mail{sender: m.sender, recipient: m.recipient, envelope: m.envelope, kept: m.kept, keptAs: m.keptAs}
 }

@@ -167,7 +167,7 @@ func (i *Inspection) Judge(m session.Message) {
 func (i *Inspection) scan(ctx context.Context, m *session.Message, mail inspect.Mail) {
 	s := &i.judge.o.Settings
 	mild := exemption(m.Sender, m.Recipients, m.Unlisted, i.mail.Forwarded, m.Open)
-	scans := i.judge.o.Scanners.Inspect(ctx, mail)
+	scans := i.put(ctx, m, mail)
 	v := s.Of(i.tenant, scans, i.mail.Suspicion, mild)
 	if i.mail.Allowed && v.Seen && v.Handle > event.HandleAccept {
 		v = s.allowed(i.tenant, scans, v, mild)
@@ -195,6 +195,18 @@ func (i *Inspection) scan(ctx context.Context, m *session.Message, mail inspect.
 	if v.Seen || o.Content != nil {
 		i.judge.o.Heard(o)
 	}
+}
+
+// put puts the message to the scanners. Whoever is not told whom a message goes to judges another one: that is no way around them where somebody
+// waits. The gate sees to it that this does not come to be (session.Decision, Whole), but for a DATA that the MX has refused before.
+func (i *Inspection) put(ctx context.Context, m *session.Message, mail inspect.Mail) (scans []event.Scan) {
+	if m.Unlisted == 0 || i.lane == event.LaneBehind {
+		return i.judge.o.Scanners.Inspect(ctx, mail)
+	}
+	for _, name := range i.judge.o.asked(i.tenant) {
+		scans = append(scans, event.Scan{Scanner: name, State: event.ScanSkipped, Lack: event.LackUnfit, Why: fmt.Sprintf("%d recipients are not known any more", m.Unlisted)})
+	}
+	return scans
 }
 
 // Done implements [session.Inspection].

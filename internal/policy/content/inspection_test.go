@@ -25,6 +25,8 @@ type rig struct {
 	budget *inspect.Budget
 	says   func(ctx context.Context, m *inspect.Mail) []event.Scan
 
+	unlisted int // recipients of messages of which nothing is known any more
+
 	mu    sync.Mutex
 	heard []*Outcome
 	asked []inspect.Mail
@@ -81,7 +83,11 @@ func (r *rig) play(m Mail, text string) (start session.Start, o *session.Opinion
 		i.Close(session.Came{})
 		return start, nil
 	}
-	i.Judge(message(text))
+	whole := message(text)
+	if whole.Unlisted = r.unlisted; r.unlisted > 0 {
+		whole.Recipients = nil
+	}
+	i.Judge(whole)
 	if start.Lane == event.LaneBehind {
 		i.Close(session.Came{Done: event.HandleAccept, Code: 250})
 		<-i.Done()
@@ -131,6 +137,25 @@ func TestAHeldMessageIsJudged(t *testing.T) {
 	all := r.outcomes()
 	if len(all) != 4 || all[0].P >= Doubtful || all[1].P != 1 || all[2].P < markedAt || !all[3].Virus || all[0].Content != nil {
 		t.Errorf("heard of %d", len(all))
+	}
+}
+
+// Of whom nobody knows all recipients no scanner is asked, and that is no way around them.
+func TestAMessageWhoseRecipientsAreNotKnownWaits(t *testing.T) {
+	r := newRig(t, settings(func(s *Settings) {
+		for _, one := range s.Scanners {
+			one.Lacks = Lacks{Unavailable: AcceptAll, TooLarge: AcceptAll, Busy: AcceptAll}
+		}
+	}))
+	r.unlisted = 900
+	if _, o := r.play(Mail{Tenant: "acme", Account: "bob", Suspicion: 0.5}, "x"); o.Handle != event.HandleDefer || len(o.Told.Scans) != 2 || o.Told.Scans[0].Lack != event.LackUnfit {
+		t.Errorf("%+v", o)
+	}
+	if len(r.asked) != 0 {
+		t.Error("a scanner is asked about another envelope")
+	}
+	if r.play(Mail{Tenant: "all", Account: "bob"}, "x"); len(r.asked) != 1 {
+		t.Error("behind the reply nothing is gained by not asking")
 	}
 }
 
