@@ -70,7 +70,9 @@ type contentRun struct {
 	Others, Honest experience
 	Refused        int           // tries of the account's that were refused for their content
 	Scanned        int           // of its mails
-	HeldOthers     int           // mails of all others that were held or streamed for a verdict
+	HeldOthers     int           // mails of the other tenants that were held or streamed for a verdict
+	HeldHonest     int           // likewise, of the other accounts of its tenant
+	HeldFor        string        // whose the first of these was, and why
 	Stopped        time.Duration // when one was refused for its content first; 0: none was
 	Before         int           // spams that had arrived by then
 	ScanTime       delays        // of Rspamd, in kanmon's eyes
@@ -155,7 +157,7 @@ func (r *contentRun) count(record *event.Entry, l *ledger) {
 	switch {
 	case record.Account != compromisedAddress:
 		if held && record.Type != judgedType {
-			r.HeldOthers++
+			r.heldOther(record)
 		}
 		return
 	case len(c.Scans) > 0 && c.Scans[0].State == event.Scanned.String():
@@ -166,6 +168,18 @@ func (r *contentRun) count(record *event.Entry, l *ledger) {
 		if at := record.At.Sub(l.start); r.Stopped == 0 || at < r.Stopped {
 			r.Stopped = at
 		}
+	}
+}
+
+// heldOther counts a mail of somebody else that waited for a verdict.
+func (r *contentRun) heldOther(record *event.Entry) {
+	if record.Tenant == fmt.Sprint("tenant", brokenInto) {
+		r.HeldHonest++
+	} else {
+		r.HeldOthers++
+	}
+	if r.HeldFor == "" {
+		r.HeldFor = fmt.Sprintf("; the first one was of %q, %s", record.Account, record.Content.Why)
 	}
 }
 

@@ -48,7 +48,7 @@ func (r *contentRun) rows() [][2]string {
 		{who + "spams delivered in all, returned, waiting in the end", fmt.Sprintf("%d, %d, %d", m.Arrived, m.Bounced+m.Returning, m.Waiting)},
 		{who + "lost, twice", fmt.Sprintf("%d, %d", m.Lost, m.Twice)},
 		{who + "scanned, refused for their content", fmt.Sprintf("%d, %d", r.Scanned, r.Refused)},
-		{"others' mails that waited for a verdict", fmt.Sprint(r.HeldOthers)},
+		{"mails that waited for a verdict: of the other tenants, of the tenant's honest accounts", fmt.Sprintf("%d, %d%s", r.HeldOthers, r.HeldHonest, r.HeldFor)},
 		{"other tenants: mails; refused, put off, lost, twice", fmt.Sprintf("%d; %s", r.Others.Mails.Accepted, r.Others.harm())},
 		{"other tenants: delay before, p50, p95, p99", r.Others.Before.quantiles()},
 		{"other tenants: delay from the break-in on", r.Others.Then.quantiles()},
