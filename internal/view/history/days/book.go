@@ -94,14 +94,14 @@ func (b *book) load() error {
 			return err
 		}),
 		b.f.QueryRowContext(ctx, "SELECT coalesce((SELECT max(id) FROM day_block), 0), coalesce((SELECT max(id) FROM day_line), -1)").Scan(&b.block, &b.newest),
-		each(ctx, b.f, "SELECT tenant, count(DISTINCT shape) FROM day_refusal GROUP BY tenant", func(scan func(...any) error) error {
+		each(ctx, b.f, "SELECT tenant, count(DISTINCT shape) FROM day_refusal WHERE per = 1 GROUP BY tenant", func(scan func(...any) error) error {
 			var tenant int64
 			var n int
 			err := scan(&tenant, &n)
 			b.shapesOf[tenant] = n
 			return err
 		}),
-		b.f.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT DISTINCT shape FROM day_refusal)").Scan(&b.shapes),
+		b.f.QueryRowContext(ctx, "SELECT count(DISTINCT shape) FROM day_refusal WHERE per = 0").Scan(&b.shapes),
 	)
 	if err == nil {
 		b.generation, err = generationOf(ctx, b.f)
@@ -191,7 +191,7 @@ var writings = map[string]writing{
 	"count":   {14, "INSERT INTO day_count", addUp},
 	"account": {11, "INSERT INTO day_account", addUp},
 	"took":    {20, "INSERT INTO day_took", tookUp()},
-	"refusal": {9, "INSERT INTO day_refusal", " ON CONFLICT DO UPDATE SET count = count + excluded.count, first = min(first, excluded.first), last = max(last, excluded.last)"},
+	"refusal": {10, "INSERT INTO day_refusal", " ON CONFLICT DO UPDATE SET count = count + excluded.count, first = min(first, excluded.first), last = max(last, excluded.last)"},
 	"mark": {5, "INSERT INTO day_mark", ` ON CONFLICT DO UPDATE SET number = excluded.number, file = excluded.file, offset = excluded.offset,
 		at = excluded.at`},
 	"state": {2, "INSERT INTO day_state", " ON CONFLICT DO UPDATE SET value = excluded.value"},

@@ -324,13 +324,7 @@ func (w *filling) troubles(r *row, e *event.Entry) error {
 		if shape == 0 {
 			continue
 		}
-		key := refusedKey{class, rule, shape, r.tenant, r.provider, r.ip}
-		sum := w.refused[key]
-		if sum == nil {
-			sum = &refused{0, at, at}
-			w.refused[key] = sum
-		}
-		sum.count, sum.first, sum.last = sum.count+1, min(sum.first, at), max(sum.last, at)
+		w.refuse(refusedKey{tenant: r.tenant, provider: r.provider, ip: r.ip, class: class, rule: rule, shape: shape}, at)
 		if err := w.main.saw(&of, e); err != nil {
 			return err
 		}

@@ -44,7 +44,8 @@ func TestNoQuestionReadsAWholeDay(t *testing.T) {
 		"outcome": {Outcomes: []string{"deferred"}}, "two outcomes": {Outcomes: []string{"deferred", "delivered"}}, "class": {Class: "system_error"},
 		"shape": {Shape: "busy, try # again"}, "class and shape": {Class: "system_error", Shape: "busy, try # again"}, "mail": {Mail: index.MailName(mailOfFirst(dayOf(historytest.Noon), 5))},
 		"a mail with an id": {Mail: index.MailName(index.ByID | 7)}, "gateway": {Gateway: "gw1"},
-		"much": {Tenant: "t1", Provider: "google", SendingIP: ip, Outcomes: []string{"deferred"}, Class: "system_error", Recipient: "@x1.example"},
+		"tenant there": {Tenant: "t1", Provider: "google"},
+		"much":         {Tenant: "t1", Provider: "google", SendingIP: ip, Outcomes: []string{"deferred"}, Class: "system_error", Recipient: "@x1.example"},
 	} {
 		err := s.reading.with(dayOf(historytest.Noon), func(v *volume) error {
 			p, err := v.plan(t.Context(), &of)
@@ -80,6 +81,51 @@ func TestNoQuestionReadsAWholeDay(t *testing.T) {
 			}
 			if steps := v.steps(t, query, args...); strings.Contains(steps, "SCAN day_") {
 				t.Errorf("counts by %s: %s", name, steps)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Refusals of whole days are read from sums that have nothing else, and whose they were from what one shape has, or one tenant.
+func TestRefusalsAreReadFromTheirSums(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Add(t.Context(), story()[:2000], source, history.Mark{}); err != nil {
+		t.Fatal(err)
+	}
+	ip := netip.MustParseAddr("203.0.113.11")
+	const sum, tenant, shape, atProvider = "(per=? AND tenant=? AND provider=? AND ip=?)", "(per=? AND tenant=?", "shape=? AND per=?", "shape=? AND per=? AND provider=?"
+	for name, is := range map[string]struct {
+		of  history.Filter
+		who [len(whoseColumns)]string // by what those of each column are found
+	}{
+		"all":      {history.Filter{}, [...]string{atProvider, shape, atProvider}},
+		"tenant":   {history.Filter{Tenant: "t1"}, [...]string{tenant, tenant, tenant}},
+		"provider": {history.Filter{Provider: "google"}, [...]string{atProvider, atProvider, atProvider}},
+		"ip":       {history.Filter{SendingIP: ip}, [...]string{atProvider, shape, atProvider}},
+	} {
+		err := s.reading.with(dayOf(historytest.Noon), func(v *volume) error {
+			g := &grouping{of: &is.of}
+			from, err := g.refusals(t.Context(), v)
+			if err != nil {
+				return err
+			}
+			query, args := from.groups()
+			if steps := v.steps(t, query, args...); !strings.Contains(steps, sum) {
+				t.Errorf("%s: %s", name, steps)
+			}
+			for i, want := range is.who {
+				query, args := from.names(i)
+				if steps := v.steps(t, query, append(args, 1, 1, 1)...); !strings.Contains(steps, want) {
+					t.Errorf("%s by %s: %s", name, whoseColumns[i], steps)
+				}
 			}
 			return nil
 		})

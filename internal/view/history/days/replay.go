@@ -51,8 +51,8 @@ func (j *joining) replayShapes(v *volume) error {
 	var all []firstSeen
 	err := each(j.ctx, v.f, `SELECT (SELECT text FROM day_name WHERE id = s.class), (SELECT text FROM day_name WHERE id = s.rule), (SELECT text FROM day_name WHERE id = s.shape),
 		s.first, coalesce(r.gateway, ''), coalesce(r.run, ''), coalesce(l.line, 0)
-		FROM (SELECT class, rule, shape, min(first) AS first,
-			(SELECT min(t.id) FROM day_trouble t WHERE t.shape = o.shape AND t.class = o.class AND t.rule = o.rule) AS line_id FROM day_refusal o GROUP BY class, rule, shape) s
+		FROM (SELECT class, rule, shape, first,
+			(SELECT min(t.id) FROM day_trouble t WHERE t.shape = o.shape AND t.class = o.class AND t.rule = o.rule) AS line_id FROM day_refusal o WHERE per = 0) s
 		LEFT JOIN day_line l ON l.id = s.line_id LEFT JOIN day_run r ON r.id = l.run`, func(scan func(...any) error) error {
 		var s firstSeen
 		var line int64

@@ -3,7 +3,7 @@ package days
 import "kanmon/internal/store"
 
 // What a day has. Times of day are milliseconds; names are numbers of day_name. In day_count the tenant 0 is all tenants, and the provider 0 and the ip 0
-// are all of those: what is asked most is added up already.
+// are all of those: what is asked most is added up already. So it is in day_refusal, where per says which of the three a row is of, see [perTenant].
 var daySchema = store.Schema{Part: "day", Vast: true, Steps: []string{`
 	CREATE TABLE day_state (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 	CREATE TABLE day_mark (source TEXT PRIMARY KEY, number INTEGER NOT NULL, file TEXT NOT NULL, offset INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
@@ -49,6 +49,20 @@ var daySchema = store.Schema{Part: "day", Vast: true, Steps: []string{`
 		class INTEGER NOT NULL, rule INTEGER NOT NULL, shape INTEGER NOT NULL, tenant INTEGER NOT NULL, provider INTEGER NOT NULL, ip INTEGER NOT NULL,
 		count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (class, rule, shape, tenant, provider, ip)
 	) WITHOUT ROWID;
+`, `
+	ALTER TABLE day_refusal RENAME TO day_refusal_before;
+	CREATE TABLE day_refusal (
+		per INTEGER NOT NULL, tenant INTEGER NOT NULL, provider INTEGER NOT NULL, ip INTEGER NOT NULL, class INTEGER NOT NULL, rule INTEGER NOT NULL,
+		shape INTEGER NOT NULL, count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+		PRIMARY KEY (per, tenant, provider, ip, class, rule, shape)
+	) WITHOUT ROWID;
+	INSERT INTO day_refusal
+		SELECT per, CASE WHEN per & 1 THEN tenant ELSE 0 END, CASE WHEN per & 2 THEN provider ELSE 0 END, CASE WHEN per & 4 THEN ip ELSE 0 END,
+			class, rule, shape, sum(count), min(first), max(last)
+		FROM day_refusal_before, (SELECT 0 AS per UNION ALL VALUES (1), (2), (3), (4), (5), (6), (7)) GROUP BY 1, 2, 3, 4, class, rule, shape;
+	DROP TABLE day_refusal_before;
+	CREATE INDEX day_refusal_shape ON day_refusal (shape, per, provider);
+	CREATE INDEX day_line_tenant ON day_line (tenant, provider) WHERE kind = 1;
 `}}
 
 // What spans days. All of it is made of what the days have, and can be made anew.

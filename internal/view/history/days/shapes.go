@@ -5,11 +5,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"kanmon/internal/store"
@@ -139,73 +137,14 @@ func ipOf(ip netip.Addr) string {
 	return ip.String()
 }
 
-// refusals says where those of a day stand that a filter asks for, and what they are added up by.
-func (g *grouping) refusals(ctx context.Context, v *volume) (table, sums string, c *condition, err error) {
-	c = new(condition)
-	name := func(column, text string) {
-		if err == nil && text != "" {
-			err = c.named(ctx, v, column, text)
-		}
-	}
-	name("class", g.of.Class)
-	name("shape", g.of.Shape)
-	name("tenant", g.of.Tenant)
-	name("provider", g.of.Provider)
-	if g.of.SendingIP.IsValid() {
-		name("ip", g.of.SendingIP.String())
-	}
-	table, sums = "day_refusal", "sum(count), min(first), max(last)"
-	first, last := rangeOf(v.day, g.of)
-	single, known := v.single(ctx, g.of, c)
-	if err = errors.Join(err, known); err != nil {
-		return table, sums, c, err
-	}
-	if single && v.level == counts { // sums alone are left, and say neither
-		c.none = true
-	}
-	if v.level > counts && (single || first > 0 || last <= idAt(aDay.Milliseconds())) {
-		table = "day_trouble"
-		begin := strconv.FormatInt(v.day.begin().UnixMilli(), 10)
-		sums = "count(*), min(id) / 4096 + " + begin + ", max(id) / 4096 + " + begin
-		c.and("id >= ? AND id < ? AND shape > 0", first, last)
-	}
-	return table, sums, c, err
-}
-
-// single adds to a condition what sums of refusals do not tell: by which gateway they came, and what became of the mail. It reports whether there is any: of
-// a day of one gateway there is none.
-func (v *volume) single(ctx context.Context, of *history.Filter, c *condition) (bool, error) {
-	needs := false
-	if len(of.Outcomes) > 0 {
-		needs = true
-		if err := c.named(ctx, v, "outcome", of.Outcomes...); err != nil {
-			return needs, err
-		}
-	}
-	if of.Gateway == "" {
-		return needs, nil
-	}
-	var has, others bool
-	err := v.f.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM day_run WHERE gateway = ?1), EXISTS (SELECT 1 FROM day_run WHERE gateway <> ?1)", of.Gateway).Scan(&has, &others)
-	if !has {
-		c.none = true
-	}
-	if has && others {
-		needs = true
-		c.and("EXISTS (SELECT 1 FROM day_line o WHERE o.id = day_trouble.id AND o.run IN (SELECT id FROM day_run WHERE gateway = ?))", of.Gateway)
-	}
-	return needs, err
-}
-
 // day adds how many there were in a day.
 func (g *grouping) day(ctx context.Context, v *volume) error {
-	table, sums, c, err := g.refusals(ctx, v)
-	if err != nil || c.none {
+	from, err := g.refusals(ctx, v)
+	if err != nil || from.none {
 		return err
 	}
-	text := func(column string) string { return "(SELECT text FROM day_name WHERE id = " + column + ")" }
-	return each(ctx, v.f, "SELECT class, rule, shape, "+text("class")+", "+text("rule")+", "+text("shape")+", "+sums+" FROM "+table+" WHERE "+c.String()+
-		" GROUP BY class, rule, shape", func(scan func(...any) error) error {
+	query, args := from.groups()
+	return each(ctx, v.f, query, func(scan func(...any) error) error {
 		var in shapeNumbers
 		var key shapeKey
 		var count, first, last int64
@@ -214,31 +153,34 @@ func (g *grouping) day(ctx context.Context, v *volume) error {
 		sum.in[v.day] = in
 		sum.add(count, time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC())
 		return err
-	}, c.args...)
+	}, args...)
 }
 
 // who finds out of some whose they were in a day, and what one of them said.
 func (g *grouping) who(ctx context.Context, v *volume, sums []*shapeSum) error {
-	table, _, c, err := g.refusals(ctx, v)
-	if err != nil || c.none {
+	from, err := g.refusals(ctx, v)
+	if err != nil || from.none {
 		return err
 	}
-	parts := make([]string, 0, len(whoseColumns))
-	for i, column := range whoseColumns { // the columns by themselves: all that there are together are far more
-		parts = append(parts, fmt.Sprintf("SELECT DISTINCT %d, %s FROM %s WHERE class = ?1 AND rule = ?2 AND shape = ?3 AND %s", i, column, table, c.numbered(len(whoseColumns))))
+	var whose [len(whoseColumns)]*sql.Stmt
+	var args [len(whoseColumns)][]any
+	for i := range whoseColumns { // the columns by themselves: all that there are together are far more
+		var query string
+		query, args[i] = from.names(i)
+		if whose[i], err = v.f.PrepareContext(ctx, query); err != nil {
+			return err
+		}
+		defer whose[i].Close()
 	}
-	stmt, err := v.f.PrepareContext(ctx, strings.Join(parts, " UNION ALL "))
-	if err != nil {
-		return err
-	}
-	defer stmt.Close()
 	for _, sum := range sums {
 		in, ok := sum.in[v.day]
 		if !ok {
 			continue
 		}
-		if err := v.whose(ctx, stmt, append([]any{in.class, in.rule, in.shape}, c.args...), sum); err != nil {
-			return err
+		for i, names := range [...]map[string]bool{sum.tenants, sum.providers, sum.ips} {
+			if err := v.whose(ctx, whose[i], append(slices.Clone(args[i]), in.class, in.rule, in.shape), names); err != nil {
+				return err
+			}
 		}
 		if err := v.example(ctx, g.of, sum, in.shape); err != nil {
 			return err
@@ -247,30 +189,28 @@ func (g *grouping) who(ctx context.Context, v *volume, sums []*shapeSum) error {
 	return nil
 }
 
-var whoseColumns = [...]string{"tenant", "provider", "ip"}
-
-func (v *volume) whose(ctx context.Context, stmt *sql.Stmt, args []any, sum *shapeSum) error {
+func (v *volume) whose(ctx context.Context, stmt *sql.Stmt, args []any, names map[string]bool) error {
 	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return err
 	}
-	var all [][2]int64
+	var all []int64
 	for rows.Next() {
-		var row [2]int64
-		if err := rows.Scan(&row[0], &row[1]); err != nil {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
 			return errors.Join(err, rows.Close())
 		}
-		all = append(all, row)
+		all = append(all, n)
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return err
 	}
-	for _, row := range all {
-		text, err := v.name(ctx, row[1])
+	for _, n := range all {
+		text, err := v.name(ctx, n)
 		if err != nil {
 			return err
 		}
-		[...]map[string]bool{sum.tenants, sum.providers, sum.ips}[row[0]][text] = true
+		names[text] = true
 	}
 	return nil
 }

@@ -348,15 +348,3 @@ func (c *condition) String() string {
 	}
 	return strings.Join(c.where, " AND ")
 }
-
-// numbered is the same with its arguments by number, behind so many others.
-func (c *condition) numbered(behind int) string {
-	var to strings.Builder
-	for part := range strings.SplitAfterSeq(c.String(), "?") {
-		if to.WriteString(part); strings.HasSuffix(part, "?") {
-			behind++
-			fmt.Fprint(&to, behind)
-		}
-	}
-	return to.String()
-}

@@ -18,9 +18,46 @@ type accountKey struct {
 
 type tookKey struct{ unit, phase, provider, at, ip int64 }
 
-type refusedKey struct{ class, rule, shape, tenant, provider, ip int64 }
+// Refusals are added up for each tenant, provider and sending IP, for each two of them, for all three, and for none: these are the bits of which a sum is.
+// The others are 0 there, which is the number of no name.
+const (
+	perTenant = 1 << iota
+	perProvider
+	perIP
+	perEach // behind the last of the sums
+)
+
+type refusedKey struct{ per, tenant, provider, ip, class, rule, shape int64 }
+
+// of gives the same with only those of tenant, provider and sending IP that a sum is of.
+func (k refusedKey) of(per int64) refusedKey {
+	k.per = per
+	if per&perTenant == 0 {
+		k.tenant = 0
+	}
+	if per&perProvider == 0 {
+		k.provider = 0
+	}
+	if per&perIP == 0 {
+		k.ip = 0
+	}
+	return k
+}
 
 type refused struct{ count, first, last int64 }
+
+// refuse adds a refusal to all sums that it belongs to.
+func (w *filling) refuse(k refusedKey, at int64) {
+	for per := range int64(perEach) {
+		of := k.of(per)
+		sum := w.refused[of]
+		if sum == nil {
+			sum = &refused{0, at, at}
+			w.refused[of] = sum
+		}
+		sum.count, sum.first, sum.last = sum.count+1, min(sum.first, at), max(sum.last, at)
+	}
+}
 
 type tally struct{ attempts, first, recipients, octets, rescued, tls int64 }
 
@@ -137,7 +174,7 @@ func (w *filling) flushSums() error {
 		}
 	}
 	for k, r := range w.refused {
-		if err := w.put("refusal", k.class, k.rule, k.shape, k.tenant, k.provider, k.ip, r.count, r.first, r.last); err != nil {
+		if err := w.put("refusal", k.per, k.tenant, k.provider, k.ip, k.class, k.rule, k.shape, r.count, r.first, r.last); err != nil {
 			return err
 		}
 	}
