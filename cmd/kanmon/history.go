@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -163,6 +164,9 @@ func statusOfHistory(cfg *config.Config) (*historyStatus, error) {
 		Detail: keptFor(of.Detail, keep.Detail), Trouble: keptFor(of.Trouble, keep.Trouble), Counts: keptFor(of.Counts, keep.Counts),
 		Shortened: of.Shortened, Gaps: of.Gaps, BadLines: of.BadLines,
 	}
+	for _, name := range of.Damaged {
+		st.Problems = append(st.Problems, damagedDay(cfg, name))
+	}
 	for _, l := range lags {
 		r := historyRecords{Path: l.Path, Written: l.Written, Kept: l.Kept, Lag: l.Behind.Seconds()}
 		if l.Err != nil {
@@ -175,6 +179,15 @@ func statusOfHistory(cfg *config.Config) (*historyStatus, error) {
 		st.Records = append(st.Records, r)
 	}
 	return st, nil
+}
+
+// damagedDay says of the file of a day that is damaged what to do.
+func damagedDay(cfg *config.Config, name string) string {
+	path := filepath.Join(cfg.History.Directory, name)
+	if strings.HasSuffix(name, store.Damaged) {
+		return fmt.Sprintf("%s was damaged and set aside: import the records of that day that there are (kanmon history import), then remove it", path)
+	}
+	return fmt.Sprintf("%s is damaged, and left out in full or in part: restart what keeps history, then see here again", path)
 }
 
 func (s *historyStatus) print(w io.Writer) error {

@@ -185,6 +185,9 @@ func misread(err error) error {
 	return fmt.Errorf("%w: %w; %s", ErrDamaged, err, Remedy)
 }
 
+// IsDamage reports whether an error in what was asked of a file says that the file is no whole database.
+func IsDamage(err error) bool { return errors.Is(told(err), ErrDamaged) }
+
 // told says of an error what it means for the file, where that is known.
 func told(err error) error {
 	var of *driver.Error

@@ -63,8 +63,10 @@ func OpenHistory(cfg *config.Config, log *slog.Logger) (*Keeping, error) {
 	if err != nil {
 		return nil, err
 	}
-	if files, are := s.(*days.Store); are && files.Damaged() != "" {
-		log.Error("the file of what spans days is damaged, and was made anew of the days", "moved_to", files.Damaged())
+	if files, are := s.(*days.Store); are {
+		for _, where := range files.SetAside() {
+			log.Error("a file of history is damaged, and was set aside; what spans days is made anew of the days, a day of its records: kanmon history import", "moved_to", where)
+		}
 	}
 	k := &Keeping{Store: s, keeper: follow.Keeper{Store: s, Dir: h.Directory, Remote: h.Database != "", Records: h.Records, Gateways: h.Gateways, Keep: KeepFor(h), Metrics: h.Metrics, Log: log}}
 	if cfg.Notifies() {

@@ -274,4 +274,5 @@ type Status struct {
 	Shortened bool  // detail was taken away for size
 	Gaps      int64 // records that were lost, as "dropped" lines say
 	BadLines  int64
+	Damaged   []string // files of days that are damaged, and left out in full or in part
 }

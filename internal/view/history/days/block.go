@@ -60,4 +60,5 @@ type place = int64
 
 func placeOf(block int64, nth int) place { return block*perBlock + int64(nth) }
 
-var errPlace = errors.New("a block has fewer lines than are said to be in it")
+// errPlace is seen where a line is not in its block, or its block cannot be unpacked: the file is damaged in a way that SQLite does not see. Such lines are left out.
+var errPlace = errors.New("a line is not where it is said to be")

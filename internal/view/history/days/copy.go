@@ -113,6 +113,9 @@ func (c *lineCopy) some() (n int, err error) {
 			continue
 		}
 		raw, err := c.raw(r.place)
+		if errors.Is(err, errPlace) {
+			continue
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -129,11 +132,11 @@ func (c *lineCopy) raw(at place) ([]byte, error) {
 	if !known {
 		var data []byte
 		err := c.tx.QueryRowContext(c.ctx, "SELECT data FROM old.day_block WHERE id = ?", number).Scan(&data)
-		if err != nil {
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
 		if lines, err = unpack(data); err != nil {
-			return nil, err
+			lines = nil
 		}
 		if len(c.blocks) == mostBlocks {
 			clear(c.blocks)

@@ -23,7 +23,7 @@ import (
 type Store struct {
 	dir     string
 	reading *shelf
-	damaged string // where a main file went that could not be used
+	aside   []string // where files went that could not be used, since it was opened
 
 	pruning sync.Mutex // of who takes away; it is taken before mu
 
@@ -68,9 +68,11 @@ func Open(dir string) (*Store, error) {
 	err := s.openMain(path)
 	if errors.Is(err, store.ErrDamaged) { // it has nothing that the days have not
 		var failed error
-		if s.damaged, failed = store.SetAside(path); failed != nil {
+		where, failed := store.SetAside(path)
+		if failed != nil {
 			return nil, errors.Join(err, fmt.Errorf("move %s away: %w", path, failed))
 		}
+		s.aside = append(s.aside, where)
 		err = s.openMain(path)
 	}
 	if err != nil {
@@ -93,8 +95,8 @@ func (s *Store) openMain(path string) (err error) {
 	return err
 }
 
-// Damaged says where the file of what spans days was moved when it was opened, since it could not be used: it was made anew. "": it was not.
-func (s *Store) Damaged() string { return s.damaged }
+// SetAside says where files were moved when it was opened, since they could not be used: that of what spans days, which was made anew of the days; those of days.
+func (s *Store) SetAside() []string { return s.aside }
 
 // Read opens the history of a folder for reading alone. Any number of processes may, also of users who may not write there.
 func Read(dir string) (*Store, error) {
@@ -164,6 +166,9 @@ func (s *Store) Add(ctx context.Context, lines []history.Line, source string, re
 			mark = &marked{read, source, s.last + 1}
 		}
 		if err := s.addDay(ctx, d, parts[d], mark, bad); err != nil {
+			if l, ok := s.reading.has(d); ok {
+				err = s.setAside(ctx, listed{d, l}, err)
+			}
 			return err
 		}
 		bad = 0
@@ -332,10 +337,10 @@ func (s *Store) mend(ctx context.Context) error {
 	}
 	for _, v := range listed {
 		err := s.mendDay(ctx, v.day, has[v.day], marks)
-		if err != nil && ctx.Err() == nil && s.finish(v) == nil {
+		if err != nil && ctx.Err() == nil && !store.IsDamage(err) && s.finish(v) == nil {
 			err = s.mendDay(ctx, v.day, has[v.day], marks)
 		}
-		if err != nil {
+		if err = s.setAside(ctx, v, err); err != nil && !s.wasSetAside(v) {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package days
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"kanmon/internal/event"
@@ -124,13 +125,16 @@ func (v *volume) news(ctx context.Context, of *history.EventsOf, before id, take
 		}
 		for _, h := range hits[:min(len(hits), chunk)] {
 			e, err := reads.entry(ctx, h.place)
+			last = h.id
+			if errors.Is(err, errPlace) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
 			if index.IsNews(of, e) && !take(finger{v.day, h.id}, e) {
 				return nil
 			}
-			last = h.id
 		}
 	}
 }

@@ -2,6 +2,7 @@ package days
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -109,6 +110,9 @@ func (v *volume) walk(ctx context.Context, of *history.Filter, before id, take f
 		}
 		for _, h := range hits {
 			f, err := reads.attempt(ctx, h)
+			if errors.Is(err, errPlace) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -340,11 +344,11 @@ func (r *reader) entry(ctx context.Context, at place) (*event.Entry, error) {
 	if !ok {
 		var data []byte
 		err := r.v.f.QueryRowContext(ctx, "SELECT data FROM day_block WHERE id = ?", number).Scan(&data)
-		if err == nil {
-			lines, err = unpack(data)
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
+		}
+		if lines, err = unpack(data); err != nil {
+			lines = nil // the others of the day can be read
 		}
 		const most = 64
 		if len(r.blocks) >= most {
@@ -353,6 +357,7 @@ func (r *reader) entry(ctx context.Context, at place) (*event.Entry, error) {
 		r.blocks[number] = lines
 	}
 	if nth >= len(lines) {
+		r.v.torn.Store(true)
 		return nil, errPlace
 	}
 	return event.ParseEntry(lines[nth])

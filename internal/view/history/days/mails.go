@@ -3,6 +3,7 @@ package days
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -164,6 +165,9 @@ func (v *volume) gatherOne(ctx context.Context, stmt *sql.Stmt, reads *reader, l
 	}
 	for _, h := range hits {
 		f, err := reads.attempt(ctx, h)
+		if errors.Is(err, errPlace) {
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"kanmon/internal/store"
 	"kanmon/internal/view/history"
 )
 
@@ -41,7 +42,7 @@ func (s *Store) Prune(ctx context.Context, now time.Time, keep history.Keep) (go
 			left = append(left, l)
 		}
 	}
-	if err := s.forgetOld(ctx, now, keep.Counts); err != nil {
+	if err := errors.Join(s.forgetOld(ctx, now, keep.Counts), s.forgetDamaged(now, &keep)); err != nil {
 		return gone, err
 	}
 	if keep.Octets > 0 {
@@ -155,7 +156,12 @@ const mostAnew = 3
 
 // lessen makes a day's file anew with less in it, and puts it in the place of the one that it has. While it is made whoever writes goes on: the day is read,
 // and written to, as it was. If something was, it is made once more.
-func (s *Store) lessen(ctx context.Context, l listed, to level, forSize bool) error {
+func (s *Store) lessen(ctx context.Context, l listed, to level, forSize bool) (err error) {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		err = s.setAside(ctx, l, err)
+	}()
 	for range mostAnew {
 		made, err := s.lessened(ctx, l, to, forSize)
 		if err != nil {
@@ -165,6 +171,11 @@ func (s *Store) lessen(ctx context.Context, l listed, to level, forSize bool) er
 			return err
 		}
 	}
+	return s.lessenAlone(ctx, l, to, forSize)
+}
+
+// lessenAlone does it while nobody writes.
+func (s *Store) lessenAlone(ctx context.Context, l listed, to level, forSize bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.lessened(ctx, l, to, forSize); err != nil {
@@ -271,7 +282,7 @@ func sweep(dir string) error {
 		for _, suffix := range [...]string{"-wal", "-shm", goneSuffix} {
 			path = strings.TrimSuffix(path, suffix)
 		}
-		if _, _, err := fileOf(path); err != nil || path == name || has[path] {
+		if _, _, err := fileOf(strings.TrimSuffix(path, store.Damaged)); err != nil || path == name || has[path] {
 			continue
 		}
 		if err := discard(filepath.Join(dir, path)); err != nil {

@@ -80,6 +80,9 @@ func (s *Store) onceAttempt(ctx context.Context, key history.Key) (*history.Atte
 			if err == nil {
 				got, err = v.reader().attempt(ctx, h)
 			}
+			if errors.Is(err, errPlace) {
+				return nil
+			}
 			return err
 		})
 		if err != nil {
@@ -145,6 +148,9 @@ func (v *volume) session(ctx context.Context, of event.ID) (all []event.Entry, e
 	reads := v.reader()
 	for _, at := range places {
 		e, err := reads.entry(ctx, at)
+		if errors.Is(err, errPlace) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

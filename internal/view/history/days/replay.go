@@ -30,7 +30,11 @@ func (j *joining) replay(v *volume) error {
 			return err
 		}
 		for _, h := range hits {
+			last = h.id
 			f, err := reads.attempt(j.ctx, h)
+			if errors.Is(err, errPlace) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -42,7 +46,6 @@ func (j *joining) replay(v *volume) error {
 			if err := index.Settle(j, f.mail, &f.Attempt, &k, was); err != nil {
 				return err
 			}
-			last = h.id
 		}
 	}
 }

@@ -274,6 +274,9 @@ func (v *volume) example(ctx context.Context, of *history.Filter, sum *shapeSum,
 		return err
 	}
 	e, err := v.reader().entry(ctx, at)
+	if errors.Is(err, errPlace) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kanmon/internal/store"
@@ -28,9 +30,10 @@ type shelf struct {
 	dir  string
 	room chan struct{}
 
-	mu   sync.Mutex
-	open map[string]*volume // by name of the file
-	turn int64
+	mu      sync.Mutex
+	open    map[string]*volume     // by name of the file
+	damaged map[string]fs.FileInfo // files that are left out, by name; of the days that there are
+	turn    int64
 }
 
 // A volume is a day's file that is read.
@@ -43,10 +46,11 @@ type volume struct {
 	used  int64       // when last, by the shelf's turn
 	users int
 	gone  bool
+	torn  atomic.Bool // a line could not be read
 }
 
 func newShelf(dir string) *shelf {
-	return &shelf{dir: dir, room: make(chan struct{}, atOnce), open: map[string]*volume{}}
+	return &shelf{dir: dir, room: make(chan struct{}, atOnce), open: map[string]*volume{}, damaged: map[string]fs.FileInfo{}}
 }
 
 // ask waits for room, and gives what a question may take.
@@ -142,15 +146,15 @@ func (s *shelf) with(d day, do func(*volume) error) error {
 		}
 		v, err = s.take(d, l)
 	}
-	if errors.Is(err, store.ErrUnmade) { // it begins just now
+	if errors.Is(err, store.ErrUnmade) || errors.Is(err, errLeftOut) { // it begins just now; or it is known to be damaged
 		return nil
 	}
 	if err != nil {
-		return s.goneOr(d, l, nil, err)
+		return s.goneOr(d, l, nil, s.leftOut(d, l, err))
 	}
 	defer s.giveBack(v)
 	if err := do(v); err != nil {
-		return s.goneOr(d, l, v.is, fmt.Errorf("%s: %w", d.file(l), err))
+		return s.goneOr(d, l, v.is, s.leftOut(d, l, fmt.Errorf("%s: %w", d.file(l), err)))
 	}
 	return nil
 }
@@ -170,10 +174,18 @@ func (s *shelf) goneOr(d day, l level, was fs.FileInfo, err error) error {
 // mostAgain is how often a question is asked again: days go one by one.
 const mostAgain = 3
 
+// mostLess is how many days may be left out of one answer anew, since they are damaged.
+const mostLess = 500
+
 // whole asks a question anew where a day went in the middle of it: each answer is of whole days.
 func whole(ask func() error) (err error) {
-	for range 1 + mostAgain {
-		if err = ask(); !errors.Is(err, errGone) {
+	for again, less := 0, 0; again <= mostAgain && less <= mostLess; {
+		switch err = ask(); {
+		case errors.Is(err, errLeftOut): // there is one file less to ask
+			less++
+		case errors.Is(err, errGone):
+			again++
+		default:
 			return err
 		}
 	}
@@ -186,6 +198,12 @@ func (s *shelf) take(d day, l level) (*volume, error) {
 	name := d.file(l)
 	path := filepath.Join(s.dir, name)
 	is, err := os.Stat(path)
+	if was := s.damaged[name]; was != nil {
+		if err == nil && os.SameFile(was, is) && was.ModTime().Equal(is.ModTime()) {
+			return nil, errLeftOut
+		}
+		delete(s.damaged, name)
+	}
 	v := s.open[name]
 	if v != nil && (err != nil || !os.SameFile(v.is, is)) { // somebody has put another in its place, or none
 		s.forget(name)
@@ -230,6 +248,11 @@ func (s *shelf) forgetGone(has map[day]level) {
 			s.forget(name)
 		}
 	}
+	maps.DeleteFunc(s.damaged, func(name string, _ fs.FileInfo) bool {
+		d, l, _ := fileOf(name)
+		now, ok := has[d]
+		return !ok || now != l
+	})
 }
 
 func (s *shelf) forget(name string) {

@@ -56,7 +56,8 @@ func (s *Store) onceStatus(ctx context.Context) (history.Status, error) {
 		}
 		one.addTo(&st)
 	}
-	return st, nil
+	st.Damaged, err = s.damagedFiles()
+	return st, err
 }
 
 // A dayStatus is what a day says of itself.
