@@ -74,7 +74,7 @@ func TestMetricsSeeMail(t *testing.T) {
 	waitUntil(t, "the end of the session", func() bool { return w.daemon.live.Count() == 0 })
 	ip := w.daemon.cfg.SendingIPs[0].Address.String()
 	has(t, scraped(t, address),
-		`kanmon_transactions_total{outcome="delivered",provider="other",sending_ip="`+ip+`"} 1`,
+		`kanmon_transactions_total{by="mx",outcome="delivered",provider="other",sending_ip="`+ip+`"} 1`,
 		`kanmon_recipients_total{provider="other",result="delivered"} 1`,
 		`kanmon_recipients_total{provider="other",result="refused"} 1`,
 		`kanmon_refusals_total{class="recipient_invalid",kind="permanent",provider="other",sending_ip="`+ip+`"} 1`,

@@ -89,6 +89,30 @@ func (t *Transaction) By(own *Reply) Side {
 	}
 }
 
+// Decided says who has decided what became of the mail. What an MX has refused is the MX's doing, whatever kanmon made of it for the MSA; of what was put off
+// or refused with no such reply, kanmon's own, unless it was the MX that was lost.
+func (t *Transaction) Decided() Side {
+	class := 5
+	switch t.Outcome {
+	case OutcomeDelivered, OutcomeAmbiguous, OutcomeOrphanAck:
+		return ByMX
+	case OutcomeDeferred:
+		class = 4
+	case OutcomeRefused:
+	default:
+		return t.EndedBy
+	}
+	if t.EndedBy == ByMX || t.Mail.refuses(class) || t.Data.refuses(class) || t.Dot.refuses(class) || t.MoreRcpts > 0 && t.RcptsRefused > 0 {
+		return ByMX
+	}
+	for i := range t.Recipients {
+		if t.Recipients[i].Reply.refuses(class) {
+			return ByMX
+		}
+	}
+	return ByKanmon
+}
+
 // A Meaning is what a refusal of an MX was taken for, or which rule of ours made kanmon refuse.
 type Meaning struct {
 	Class Class

@@ -30,6 +30,9 @@ func (r *Reply) class() int {
 // ours reports whether it is kanmon's doing what the MSA was told.
 func (r *Reply) ours() bool { return r.Local || r.Softened || r.Told > 0 && int(r.Told) != r.Code }
 
+// refuses reports whether an MX has refused, and the MSA was told so by a code of a class.
+func (r *Reply) refuses(class int) bool { return r.Code >= 400 && !r.Local && r.class() == class }
+
 // TellAhead notes that the MSA is given a reply of kanmon's own, which it may not have been yet.
 func (r *Reply) TellAhead() {
 	if r.Local && r.Told == 0 {

@@ -35,7 +35,7 @@ func one(title, kind, unit, expr, legend string) panel {
 
 var dashboards = []dashboard{
 	{file: "kanmon-overview.json", title: "kanmon: overview", panels: []panel{
-		one("Attempts by outcome", lines, "ops", `sum by (outcome) (rate(kanmon_transactions_total[$__rate_interval]))`, "{{outcome}}"),
+		one("Attempts by outcome", lines, "ops", `sum by (outcome, by) (rate(kanmon_transactions_total[$__rate_interval]))`, "{{outcome}} by {{by}}"),
 		one("Delivered", number, "percentunit", `sum(rate(kanmon_transactions_total{outcome="delivered"}[$__range])) / sum(rate(kanmon_transactions_total[$__range]))`, ""),
 		{"Sessions", lines, "short", []query{
 			{`sum by (state) (kanmon_sessions)`, "{{state}}"}, {`sum(kanmon_sessions_limit)`, "limit"},
@@ -51,7 +51,7 @@ var dashboards = []dashboard{
 		one("Records lost", lines, "ops", `sum by (instance) (rate(kanmon_journal_dropped_records_total[$__rate_interval]))`, "{{instance}}"),
 	}},
 	{file: "kanmon-provider.json", title: "kanmon: a provider", variable: "provider", of: "kanmon_recipients_total", panels: []panel{
-		one("Attempts by outcome", lines, "ops", `sum by (outcome) (rate(kanmon_transactions_total{provider=~"$provider"}[$__rate_interval]))`, "{{outcome}}"),
+		one("Attempts by outcome", lines, "ops", `sum by (outcome, by) (rate(kanmon_transactions_total{provider=~"$provider"}[$__rate_interval]))`, "{{outcome}} by {{by}}"),
 		one("Deferred, by sending IP", lines, "percentunit", `provider_sending_ip:kanmon_transactions_deferred:ratio_rate15m{provider=~"$provider"}`, "{{sending_ip}}"),
 		{"What it takes, by phase", lines, "s", []query{
 			{`provider_phase:kanmon_mx_phase_seconds:p50_10m{provider=~"$provider"}`, "{{phase}} p50"},

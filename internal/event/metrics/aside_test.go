@@ -50,7 +50,7 @@ func TestADefectAsideEndsNothing(t *testing.T) {
 	m.Configure(Labels{SendingIPs: []netip.Addr{out10}, Providers: []string{"docomo"}})
 	m.aside(func() { panic("a defect") })
 	m.Hear(mail(leg("docomo", out10), nil))
-	counted(t, m, map[string]float64{`kanmon_transactions_total{outcome="delivered",provider="docomo",sending_ip="203.0.113.10"}`: 1})
+	counted(t, m, map[string]float64{`kanmon_transactions_total{by="mx",outcome="delivered",provider="docomo",sending_ip="203.0.113.10"}`: 1})
 	if !strings.Contains(log.String(), "a defect") {
 		t.Errorf("log: %s", log.String())
 	}

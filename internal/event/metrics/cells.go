@@ -35,13 +35,16 @@ func (m *Metrics) first(s *slot, of *prometheus.CounterVec, n float64, labels ..
 	m.aside(func() { s.begin(of, labels...).Add(n) })
 }
 
-const outcomes = int(event.OutcomeOrphanAck) + 1
+const (
+	outcomes = int(event.OutcomeOrphanAck) + 1
+	sides    = int(event.ByKanmon) + 1
+)
 
 // A cell has the counters of a sending IP at a provider.
 type cell struct {
 	provider, ip int
 
-	outcomes [outcomes]slot
+	outcomes [outcomes][sides]slot
 	refusals [event.ClassCount][kindCount]slot
 	drips    slot
 	waits    [waitCount]observer
@@ -80,9 +83,9 @@ func (m *Metrics) ofTenant(name string) *tenantCell {
 	return &m.tenantCells[i]
 }
 
-func (m *Metrics) countOutcome(c *cell, o event.Outcome) {
-	if !c.outcomes[o].add(1) {
-		m.first(&c.outcomes[o], m.of.transactions, 1, m.providers.text(c.provider), m.ips.text(c.ip), o.String())
+func (m *Metrics) countOutcome(c *cell, o event.Outcome, by event.Side) {
+	if s := &c.outcomes[o][by]; !s.add(1) {
+		m.first(s, m.of.transactions, 1, m.providers.text(c.provider), m.ips.text(c.ip), o.String(), by.String())
 	}
 }
 

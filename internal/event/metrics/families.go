@@ -43,7 +43,7 @@ func newFamilies() *families {
 	return &families{
 		sessions:           counter("sessions_total", "Sessions that have ended, by how.", "end_reason"),
 		connectionsRefused: counter("connections_refused_total", "Connections that got no session, by why.", "reason"),
-		transactions:       counter("transactions_total", "Attempts to send a mail (MAIL to the end of data), by what became of them.", "provider", "sending_ip", "outcome"),
+		transactions:       counter("transactions_total", "Attempts to send a mail (MAIL to the end of data), by what became of them, and who decided it.", "provider", "sending_ip", "outcome", "by"),
 		tenantTransactions: counter("tenant_transactions_total", "Attempts to send a mail, by whose it was.", "tenant", "outcome"),
 		recipients:         counter("recipients_total", "Recipients of attempts, by what became of them.", "provider", "result"),
 		bytes:              counter("message_bytes_total", "Octets of messages that were delivered.", "provider"),

@@ -118,7 +118,7 @@ func (m *Metrics) hearMail(f *event.Facts) {
 	}
 	provider, ip := m.place(leg)
 	of := m.at(provider, ip)
-	m.countOutcome(of, t.Outcome)
+	m.countOutcome(of, t.Outcome, t.Decided())
 	m.countTenant(f.Tenant, t.Outcome)
 	m.countRecipients(provider, &f.Results)
 	if t.Outcome == event.OutcomeDelivered || t.Outcome == event.OutcomeOrphanAck {

@@ -21,16 +21,50 @@ func TestMailIsCounted(t *testing.T) {
 		t.Recipients = append(t.Recipients, event.Recipient{Reply: reply(250, 4*time.Second)})
 	}))
 	counted(t, m, map[string]float64{
-		`kanmon_transactions_total{outcome="delivered",provider="docomo",sending_ip="203.0.113.10"}`: 2,
-		`kanmon_tenant_transactions_total{outcome="delivered",tenant="acme"}`:                        2,
-		`kanmon_recipients_total{provider="docomo",result="delivered"}`:                              3,
-		`kanmon_recipients_total{provider="google",result="delivered"}`:                              0,
-		`kanmon_message_bytes_total{provider="docomo"}`:                                              8000,
-		`kanmon_mx_phase_seconds{phase="rcpt",provider="docomo"}`:                                    2,
-		`kanmon_mx_phase_seconds{phase="dot",provider="docomo"}`:                                     2,
-		`kanmon_mx_wait_seconds{provider="docomo",sending_ip="203.0.113.10",step="envelope"}`:        2,
-		`kanmon_mx_wait_seconds{provider="docomo",sending_ip="203.0.113.10",step="dot"}`:             2,
+		`kanmon_transactions_total{by="mx",outcome="delivered",provider="docomo",sending_ip="203.0.113.10"}`: 2,
+		`kanmon_tenant_transactions_total{outcome="delivered",tenant="acme"}`:                                2,
+		`kanmon_recipients_total{provider="docomo",result="delivered"}`:                                      3,
+		`kanmon_recipients_total{provider="google",result="delivered"}`:                                      0,
+		`kanmon_message_bytes_total{provider="docomo"}`:                                                      8000,
+		`kanmon_mx_phase_seconds{phase="rcpt",provider="docomo"}`:                                            2,
+		`kanmon_mx_phase_seconds{phase="dot",provider="docomo"}`:                                             2,
+		`kanmon_mx_wait_seconds{provider="docomo",sending_ip="203.0.113.10",step="envelope"}`:                2,
+		`kanmon_mx_wait_seconds{provider="docomo",sending_ip="203.0.113.10",step="dot"}`:                     2,
 	})
+}
+
+// What kanmon itself put off or refused is told from what an MX did, also where it is the same mail, or kanmon has softened what the MX said.
+func TestWhoDecidedIsCounted(t *testing.T) {
+	own, soft := reply(451, 0), reply(550, time.Millisecond)
+	own.Local, soft.Softened = true, true
+	for _, is := range []struct {
+		about   string
+		outcome event.Outcome
+		mail    event.Reply
+		rcpts   []event.Reply
+		by      event.Side // who ended it
+		want    string
+	}{
+		{"its account is over a limit", event.OutcomeDeferred, own, nil, event.ByMSA, `by="kanmon",outcome="deferred"`},
+		{"a recipient is kept back", event.OutcomeDeferred, reply(250, 0), []event.Reply{own}, event.ByMSA, `by="kanmon",outcome="deferred"`},
+		{"the MX defers", event.OutcomeDeferred, reply(250, 0), []event.Reply{reply(450, 0)}, event.ByMSA, `by="mx",outcome="deferred"`},
+		{"kanmon defers where the MX has refused another", event.OutcomeDeferred, reply(250, 0), []event.Reply{reply(550, 0), own}, event.ByMSA, `by="kanmon",outcome="deferred"`},
+		{"softened", event.OutcomeDeferred, reply(250, 0), []event.Reply{soft}, event.ByMSA, `by="mx",outcome="deferred"`},
+		{"the MX was lost", event.OutcomeDeferred, reply(250, 0), []event.Reply{own}, event.ByMX, `by="mx",outcome="deferred"`},
+		{"the MX refuses", event.OutcomeRefused, reply(550, 0), nil, event.ByMSA, `by="mx",outcome="refused"`},
+		{"given up", event.OutcomeReset, reply(250, 0), nil, event.ByMSA, `by="msa",outcome="reset"`},
+	} {
+		m := newMetrics(t, nil)
+		m.Hear(mail(leg("docomo", out10), func(t *event.Transaction) {
+			t.Outcome, t.EndedBy, t.Mail, t.Data, t.Dot, t.Recipients = is.outcome, is.by, is.mail, event.Reply{}, event.Reply{}, nil
+			for _, r := range is.rcpts {
+				t.Recipients = append(t.Recipients, event.Recipient{Reply: r})
+			}
+		}))
+		t.Run(is.about, func(t *testing.T) {
+			counted(t, m, map[string]float64{`kanmon_transactions_total{` + is.want + `,provider="docomo",sending_ip="203.0.113.10"}`: 1})
+		})
+	}
 }
 
 // Refusals are counted by what they mean, each reply once, those of a thousand recipients as well; and those that were rescued, which stand
@@ -184,8 +218,8 @@ func TestReloadsResetNothing(t *testing.T) {
 	m.Hear(mail(leg("docomo", out10), nil))
 	m.Hear(mail(leg("yahoo", out11), nil))
 	counted(t, m, map[string]float64{
-		`kanmon_transactions_total{outcome="delivered",provider="docomo",sending_ip="203.0.113.10"}`: 2,
-		`kanmon_transactions_total{outcome="delivered",provider="yahoo",sending_ip="203.0.113.11"}`:  1,
+		`kanmon_transactions_total{by="mx",outcome="delivered",provider="docomo",sending_ip="203.0.113.10"}`: 2,
+		`kanmon_transactions_total{by="mx",outcome="delivered",provider="yahoo",sending_ip="203.0.113.11"}`:  1,
 	})
 	for name := range gathered(t, m) {
 		if strings.Contains(name, "tenant") {
