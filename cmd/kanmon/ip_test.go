@@ -63,6 +63,10 @@ func TestAbsentIPIsPrinted(t *testing.T) {
 		!strings.Contains(status.String(), "203.0.113.10: no mail leaves from it, see \"kanmon ip show 203.0.113.10\"") {
 		t.Errorf("%v:\n%s", err, status.String())
 	}
+	status.Reset()
+	if err := printStatus(&status, admin.Status{Standby: []netip.Addr{ip}}); err != nil || !strings.Contains(status.String(), "standing by      203.0.113.10: it floats") {
+		t.Errorf("%v:\n%s", err, status.String())
+	}
 }
 
 // What an operator must know of a standing is told below the table.

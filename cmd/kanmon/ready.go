@@ -10,7 +10,7 @@ type readyCommand struct{ socketFlag }
 
 // Help says what is asked.
 func (*readyCommand) Help() string {
-	return `It is for what leads mail to one of several gateways, such as keepalived or a BGP speaker, and may be asked each second: it answers within a second. A gateway is ready if kanmon runs and accepts connections, neither stops nor hands over, its firewall rules are in force, and mail can leave from at least one sending IP that is on this host. Else one line says why not.`
+	return `It is for what leads mail to one of several gateways, such as keepalived or a BGP speaker, and may be asked each second: it answers within a second. A gateway is ready if kanmon runs and accepts connections, neither stops nor hands over, its firewall rules are in force, and mail can leave from at least one sending IP that is on this host, or floats. Else one line says why not.`
 }
 
 // Run says whether this gateway should get mail, by the exit code.

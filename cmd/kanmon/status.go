@@ -42,10 +42,13 @@ func printStatus(w io.Writer, s admin.Status) error {
 	if s.Rules != "" {
 		fmt.Fprintf(table, "firewall rules\t%s\n", s.Rules)
 	}
-	fmt.Fprintf(table, "sending IPs\t%s\n", counts(s.IPs.Configured, "", s.IPs.Absent, "absent", s.IPs.Suspended, "suspended", s.IPs.Probing, "probing",
+	fmt.Fprintf(table, "sending IPs\t%s\n", counts(s.IPs.Configured, "", s.IPs.Absent, "absent", s.IPs.Standby, "standing by", s.IPs.Suspended, "suspended", s.IPs.Probing, "probing",
 		s.IPs.Slowed, "slowed", s.IPs.Stopped, "stopped", s.IPs.Warming, "warming"))
 	for _, ip := range s.Absent {
 		fmt.Fprintf(table, "absent\t%s: no mail leaves from it, see \"kanmon ip show %s\"\n", ip, ip)
+	}
+	for _, ip := range s.Standby {
+		fmt.Fprintf(table, "standing by\t%s: it floats, and another gateway has it\n", ip)
 	}
 	fmt.Fprintf(table, "senders\t%s\n", counts(-1, "none is treated otherwise than others", s.Senders.Slowed, "slowed", s.Senders.Diverted, "diverted",
 		s.Senders.Stopped, "stopped", s.Senders.Blocked, "blocked", s.Senders.Exempt, "exempt"))

@@ -18,7 +18,8 @@ type Status struct {
 	Holders        []Holder  `json:"holders"`         // who has most of them, or was refused some
 	RecordsDropped uint64    `json:"records_dropped"` // that at least one sink has lost, since the start
 
-	Absent []netip.Addr `json:"absent,omitempty"` // sending IPs that this host does not have
+	Absent  []netip.Addr `json:"absent,omitempty"`  // sending IPs that this host does not have, and should
+	Standby []netip.Addr `json:"standby,omitempty"` // those that float, and that another gateway has
 
 	Timing *Measuring `json:"timing,omitempty"` // nil: nothing is measured
 
@@ -66,6 +67,7 @@ type HeldCounts struct {
 type IPCounts struct {
 	Configured int `json:"configured"`
 	Absent     int `json:"absent"`
+	Standby    int `json:"standby"`
 	Suspended  int `json:"suspended"`
 	Probing    int `json:"probing"`
 	Slowed     int `json:"slowed"`

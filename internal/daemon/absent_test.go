@@ -26,7 +26,7 @@ func TestStartWithoutASendingIP(t *testing.T) {
 	const reason = "it is not an address of this host"
 	want := []admin.Standing{
 		{IP: netip.MustParseAddr("203.0.113.9"), State: admin.Absent, Reason: reason},
-		{IP: netip.MustParseAddr("203.0.113.8"), State: admin.Absent, Reason: reason + " (floating)"},
+		{IP: netip.MustParseAddr("203.0.113.8"), State: admin.Standby, Reason: reason + " (floating)"},
 	}
 	for i := range all {
 		all[i].Since = time.Time{}

@@ -114,7 +114,13 @@ func (o *operator) standingIPs() admin.IPCounts {
 	o.d.mu.Lock()
 	n := admin.IPCounts{Configured: len(o.d.cfg.SendingIPs)}
 	o.d.mu.Unlock()
-	n.Absent = len(o.d.outlets.Absent())
+	for _, missing := range o.d.outlets.Absent() {
+		if missing.Floating {
+			n.Standby++
+		} else {
+			n.Absent++
+		}
+	}
 	ips := map[standing.State]map[netip.Addr]bool{}
 	for _, s := range o.d.book.List() {
 		if ips[s.State] == nil {

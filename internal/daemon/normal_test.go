@@ -38,7 +38,7 @@ func TestStatusSaysWhatIsNotNormal(t *testing.T) {
 		}
 		return s
 	}
-	if s := expect("at the start"); s.SessionsMost != 2 || s.IPs != (admin.IPCounts{Configured: 2, Absent: 1}) {
+	if s := expect("at the start"); s.SessionsMost != 2 || s.IPs != (admin.IPCounts{Configured: 2, Standby: 1}) {
 		t.Errorf("at the start: %+v", s)
 	}
 

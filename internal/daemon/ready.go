@@ -34,12 +34,14 @@ func (o *operator) Unready() string {
 	return o.nowhence(cfg)
 }
 
-// nowhence says why mail can leave from none of the sending IPs; "": it can, or the kernel chooses.
+// nowhence says why mail can leave from none of the sending IPs; "": it can, or the kernel chooses. One that floats and is elsewhere comes here with
+// the mail: were it missed, the gateway that stands by would never take over.
 func (o *operator) nowhence(cfg *config.Config) string {
 	if len(cfg.SendingIPs) == 0 {
 		return ""
 	}
-	absent, barred, gone := 0, 0, o.d.outlets.Absent()
+	absent, barred := 0, 0
+	gone := slices.DeleteFunc(o.d.outlets.Absent(), func(a outlet.Absent) bool { return a.Floating })
 	for i := range cfg.SendingIPs {
 		ip := cfg.SendingIPs[i].Address
 		switch {

@@ -9,7 +9,7 @@ import (
 
 // A gateway should get mail from its start until it is told to stop, while its rules are in force and it can send from somewhere.
 func TestReadyForMail(t *testing.T) {
-	const missing = "[[sending_ip]]\naddress = '203.0.113.9'\nehlo = 'nine.example.jp'\nfloating = true\n"
+	const missing = "[[sending_ip]]\naddress = '203.0.113.9'\nehlo = 'nine.example.jp'\n"
 	w := newWorld(t, listenTable+sending("here")+missing)
 	o := &operator{w.daemon}
 	expect := func(when, want string) {
@@ -54,6 +54,28 @@ func TestReadyForMail(t *testing.T) {
 	w.daemon.change.Unlock()
 	<-stopped
 	expect("behind the stop", "kanmon is stopping")
+}
+
+// A gateway that stands by has none of the addresses that float, and is ready to get them, with the mail. One that a person has suspended
+// would be of no use here either.
+func TestReadyToStandBy(t *testing.T) {
+	w := newWorld(t, listenTable+"[[sending_ip]]\naddress = '203.0.113.9'\nehlo = 'nine.example.jp'\nfloating = true\n")
+	w.start()
+	defer w.stop()
+	o := &operator{w.daemon}
+	if why := o.Unready(); why != "" {
+		t.Errorf("not ready: %s", why)
+	}
+	if s := o.Status(); len(s.Problems) != 0 || len(s.Absent) != 0 || len(s.Standby) != 1 {
+		t.Errorf("standing by is no problem: %+v", s)
+	}
+	floating := standing.Key{IP: w.daemon.cfg.SendingIPs[0].Address, Provider: standing.Every}
+	if err := w.daemon.book.Suspend(floating, time.Now().Add(time.Hour), "a test", "somebody"); err != nil {
+		t.Fatal(err)
+	}
+	if why := o.Unready(); why != "no sending IP can be used: 1 suspended at all providers" {
+		t.Errorf("with what would come here suspended, not ready is %q", why)
+	}
 }
 
 // Without sending IPs the kernel chooses.

@@ -184,11 +184,11 @@ func (o *operator) absent(ip netip.Addr) (all []admin.Standing) {
 		if ip.IsValid() && missing.Address != ip {
 			continue
 		}
-		reason := missing.State.String()
+		state, reason := admin.Absent, missing.State.String()
 		if missing.Floating {
-			reason += " (floating)"
+			state, reason = admin.Standby, reason+" (floating)"
 		}
-		all = append(all, admin.Standing{IP: missing.Address, State: admin.Absent, Since: missing.Since, Reason: reason})
+		all = append(all, admin.Standing{IP: missing.Address, State: state, Since: missing.Since, Reason: reason})
 	}
 	return all
 }

@@ -58,7 +58,11 @@ func (o *operator) Status() admin.Status {
 	status.SessionsMost = o.d.cfg.Limits.Sessions
 	o.d.mu.Unlock()
 	for _, missing := range o.d.outlets.Absent() {
-		status.Absent = append(status.Absent, missing.Address)
+		if missing.Floating {
+			status.Standby = append(status.Standby, missing.Address)
+		} else {
+			status.Absent = append(status.Absent, missing.Address)
+		}
 	}
 	for _, h := range o.d.live.Holdings(shownHolders) {
 		shown := admin.Holder{Tenant: h.Tenant, Sessions: h.Sessions, Refused: h.Refused, Slowed: h.Slowed}

@@ -113,7 +113,8 @@ func (a *absences) tellAbsent(ip *SendingIP, state host.State) {
 	a.log.Log(context.Background(), level, "sending IP is absent: no mail leaves from it until it is back", "ip", ip.Address, "why", state.String())
 }
 
-// tellEmpty tells of pools that mail waits for.
+// tellEmpty tells of pools that mail waits for. Where all sending IPs of one float, another gateway has them, and the mail as well: this one
+// stands by, and that is no alarm.
 func (a *absences) tellEmpty() {
 	var empty []string
 	for _, p := range a.pools {
@@ -121,11 +122,21 @@ func (a *absences) tellEmpty() {
 		if len(p.IPs) == 0 || slices.ContainsFunc(p.IPs, func(ip route.WeightedIP) bool { return !absent(ip) }) {
 			continue
 		}
-		if empty = append(empty, p.Name); !slices.Contains(a.empty, p.Name) {
+		empty = append(empty, p.Name)
+		switch {
+		case slices.Contains(a.empty, p.Name):
+		case !slices.ContainsFunc(p.IPs, func(ip route.WeightedIP) bool { return !a.floats(ip.Address) }):
+			a.log.Info("this gateway stands by: all sending IPs of the pool float, and none is on this host", "pool", p.Name)
+		default:
 			a.log.Error("no sending IP of the pool is on this host: its mail is deferred", "pool", p.Name)
 		}
 	}
 	a.empty = empty
+}
+
+// floats reports whether an address is a sending IP that floats.
+func (a *absences) floats(ip netip.Addr) bool {
+	return slices.ContainsFunc(a.ips, func(s SendingIP) bool { return s.Address == ip && s.Floating })
 }
 
 // An Absent is a sending IP that this host does not have.

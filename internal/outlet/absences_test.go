@@ -304,6 +304,31 @@ func TestEmptyPoolsAreTold(t *testing.T) {
 	})
 }
 
+// Of a pool whose addresses all float and are elsewhere the operator hears that this gateway stands by, and no error.
+func TestPoolThatFloatsIsToldAsStandby(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, kernel := twoIPs.pool("default", "203.0.113.10", "203.0.113.11").pool("bulk", "203.0.113.11"), newFakeKernel()
+		g.floating = []string{second.String()}
+		var told bytes.Buffer
+		a := newAbsences(slog.New(slog.NewTextHandler(&told, nil)))
+		a.kernel = kernel.kernel()
+		a.of(g.sendingIPs(), g.allPools())
+		defer a.close()
+		kernel.set(second, host.Missing)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !strings.Contains(told.String(), "this gateway stands by: all sending IPs of the pool float, and none is on this host\" pool=bulk") || strings.Contains(told.String(), "ERROR") {
+			t.Errorf("with a pool elsewhere the log says:\n%s", &told)
+		}
+		kernel.set(first, host.Missing) // of the pool default, where one does not float
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if strings.Count(told.String(), "level=ERROR") != 1 || !strings.Contains(told.String(), "its mail is deferred\" pool=default") {
+			t.Errorf("with an address missing that should be here the log says:\n%s", &told)
+		}
+	})
+}
+
 // The memory of used-up ports is short, and does not grow.
 //
 // trouble-O09
