@@ -211,6 +211,11 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	if err := d.openAdmin(); err != nil {
 		return err
 	}
+	return d.begin(ctx, unclean)
+}
+
+// begin takes mail, and tells of it.
+func (d *Daemon) begin(ctx context.Context, unclean *event.Run) error {
 	d.serve()
 	if err := d.confirm(ctx); err != nil {
 		return err

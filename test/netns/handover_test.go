@@ -91,6 +91,7 @@ enforce = true
 `
 
 func newHandoverRig(t *testing.T) *handoverRig {
+	t.Parallel()
 	world := newOutbound(t, netlab.OutboundOptions{Tenants: 2, MXs: 1})
 	r := &handoverRig{t: t, plan: handoverPlanNow(), world: world, over: make(chan struct{}), sent: map[string]bool{}}
 	l, err := world.MXs[0].Listen("0.0.0.0:25")
