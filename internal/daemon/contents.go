@@ -25,17 +25,17 @@ import (
 type judging struct {
 	mu     sync.Mutex
 	memory *content.Memory // nil: nothing was ever scanned
+	budget *inspect.Budget // likewise: one for all generations, so that two of them have no more than one
 	room   *scanRoom       // of the newest generation that has any
 
 	leads atomic.Pointer[content.Judge] // of the generation that new sessions begin in; nil: it has none
 }
 
-// A scanRoom is scanners that generations share, and the memory for their messages.
+// A scanRoom is scanners that generations share.
 type scanRoom struct {
 	*inspect.Room
-	budget *inspect.Budget
-	of     scanSettings
-	users  int
+	of    scanSettings
+	users int
 
 	probing sync.WaitGroup
 	stop    context.CancelFunc
@@ -84,13 +84,14 @@ func (r *scanRoom) end() {
 type scanSettings struct {
 	scanners []config.Scanner
 	within   time.Duration
-	memory   config.Size
 }
 
 // A judgeInUse is what a generation has of it.
 type judgeInUse struct {
 	*content.Judge
-	room *scanRoom
+	room   *scanRoom
+	budget *inspect.Budget
+	most   int64 // octets of it, where this generation leads
 }
 
 // judge makes what judges the content of a generation's mail; nil: nothing does.
@@ -101,7 +102,7 @@ func (d *Daemon) judge(cfg *config.Config) (*judgeInUse, error) {
 	j := &d.judging
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	want := scanSettings{cfg.Scanners, cfg.Content.VerdictWithin, cfg.Content.HoldMemory}
+	want := scanSettings{cfg.Scanners, cfg.Content.VerdictWithin}
 	if j.room == nil || j.room.users == 0 || !reflect.DeepEqual(j.room.of, want) {
 		scanners, err := scannersOf(cfg)
 		if err != nil {
@@ -112,30 +113,31 @@ func (d *Daemon) judge(cfg *config.Config) (*judgeInUse, error) {
 				leads.Late(m, said)
 			}
 		}})
-		j.room = &scanRoom{Room: room, budget: inspect.NewBudget(int64(cfg.Content.HoldMemory)), of: want}
+		j.room = &scanRoom{Room: room, of: want}
 		ctx, stop := context.WithCancel(context.Background())
 		j.room.stop = stop
 		shared := j.room
 		shared.probing.Go(func() { shared.probe(ctx, d.log) })
 	}
 	if j.memory == nil {
-		j.memory = content.NewMemory()
+		j.memory, j.budget = content.NewMemory(), inspect.NewBudget(int64(cfg.Content.HoldMemory))
 	}
 	j.room.users++
-	use := &judgeInUse{room: j.room}
+	use := &judgeInUse{room: j.room, budget: j.budget, most: int64(cfg.Content.HoldMemory)}
 	use.Judge = content.New(content.Options{
-		Settings: contentOf(cfg), Scanners: use.room.Room, Budget: use.room.budget, Memory: j.memory, Heard: d.contentJudged,
+		Settings: contentOf(cfg), Scanners: use.room.Room, Budget: use.budget, Memory: j.memory, Heard: d.contentJudged,
 	})
 	return use, nil
 }
 
-// lead has late verdicts count as a generation says, from now on: not before it is sure that it takes the place of the one before. Where
+// lead has late verdicts count as a generation says, and messages have as much memory, from now on: not before it is sure that it takes the place of the one before. Where
 // nobody's mail is scanned any more they count for nobody.
 func (j *judging) lead(u *judgeInUse) {
 	if u == nil {
 		j.leads.Store(nil)
 		return
 	}
+	u.budget.Resize(u.most)
 	j.leads.Store(u.Judge)
 }
 
@@ -170,7 +172,7 @@ func (d *Daemon) addScanners(s *metrics.State, current *generation) {
 	for _, one := range current.judge.room.State() {
 		s.Scanners = append(s.Scanners, metrics.Scanner{Name: one.Scanner, Taken: one.Taken, Waiting: one.Waiting, Away: !one.Away.IsZero()})
 	}
-	s.ScanBytes, _, _ = current.judge.room.budget.Taken()
+	s.ScanBytes, _, _ = current.judge.budget.Taken()
 }
 
 // unscanned are the scanners that are away, or that do not work as they are configured.

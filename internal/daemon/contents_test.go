@@ -164,3 +164,33 @@ func TestLateVerdictsCountAsTheGenerationSaysThatLeads(t *testing.T) {
 	}
 	first.close(&d.judging)
 }
+
+// What messages may take is said by the generation that leads, and two of them have one memory.
+func TestGenerationsShareTheMemoryForMessages(t *testing.T) {
+	d := New(configOf(t, scanned), nil) // 32 MiB
+	other := configOf(t, scanned)
+	other.Content.HoldMemory, other.Scanners[0].AtOnce = 16<<20, 4
+	first, err := d.judge(d.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.judging.lead(first)
+	second, err := d.judge(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := first.budget.Ask("acme", 8<<20) // a tenant's part of the first one
+	if !taken.Granted() {
+		t.Error("a generation that does not lead yet has its say")
+	}
+	d.judging.lead(second)
+	if octets, _, _ := second.budget.Taken(); octets != 8<<20 {
+		t.Errorf("the second generation has a memory of its own, of which %d octets are taken", octets)
+	}
+	if first.budget.Ask("blue", 5<<20).Granted() {
+		t.Error("a tenant has more than its part of what there is now")
+	}
+	taken.Give()
+	first.close(&d.judging)
+	second.close(&d.judging)
+}

@@ -18,9 +18,8 @@ const (
 // A Budget is the memory for messages whose content is judged. It is taken before it is used and given back behind that: all of it, whatever
 // becomes of the message. Messages that wait for room get it in turns of their tenants. It is safe for concurrent use.
 type Budget struct {
-	most int64 // octets
-
 	mu    sync.Mutex
+	most  int64 // octets
 	taken int64
 	held  map[string]int64 // by tenant; tenants that have some
 	turns turns[*Hold]
@@ -29,6 +28,14 @@ type Budget struct {
 
 // NewBudget makes one of so many octets.
 func NewBudget(octets int64) *Budget { return &Budget{most: octets, held: map[string]int64{}} }
+
+// Resize has it be of so many octets from now on. What is taken stays taken: until as much of it has come back nothing more is given.
+func (b *Budget) Resize(octets int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.most = octets
+	b.serve()
+}
 
 // A Hold is the room of one message. The session that has it is the only one that calls it.
 type Hold struct {

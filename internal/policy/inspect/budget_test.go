@@ -159,3 +159,32 @@ func TestRoomIsTakenByMany(t *testing.T) {
 		t.Errorf("%d octets of %d tenants, %d waiting", octets, tenants, waiting)
 	}
 }
+
+// A budget that has become smaller gives nothing until what is taken fits again; one that has become larger serves who waits.
+func TestABudgetIsResized(t *testing.T) {
+	b := NewBudget(64 << 10)
+	one, other := b.Ask("acme", 16<<10), b.Ask("blue", 16<<10)
+	b.Resize(40 << 10)
+	late := b.Ask("green", 10<<10)
+	if late.Granted() || late.Ready() == nil || one.Grow(20<<10) {
+		t.Error("there is room in what is taken already")
+	}
+	one.Give()
+	if <-late.Ready(); !late.Granted() {
+		t.Error("what has come back is not given")
+	}
+	next := b.Ask("red", 10<<10)
+	b.Resize(80 << 10)
+	for _, h := range []*Hold{late, other, next} {
+		if ready := h.Ready(); ready != nil {
+			<-ready
+		}
+		if !h.Granted() {
+			t.Error("a larger one has no room")
+		}
+		h.Give()
+	}
+	if octets, tenants, waiting := b.Taken(); octets != 0 || tenants != 0 || waiting != 0 {
+		t.Errorf("%d octets of %d tenants are left, %d wait", octets, tenants, waiting)
+	}
+}
