@@ -94,6 +94,11 @@ func (c *Config) Scans() bool {
 	return slices.ContainsFunc(c.Tenants, func(t Tenant) bool { return t.Scan != content.Off })
 }
 
+// Diverts reports whether what a scanner says of the tenant's mail may have it leave from another pool.
+func (t *TenantContent) Diverts() bool {
+	return t.Scan != content.Off && slices.Contains([]Handling{t.OnVirus, t.OnReject, t.OnSoftReject, t.OnSpam}, Divert)
+}
+
 // Places for messages at once, of scanners of which the file says nothing: Rspamd has many workers, clamd ten threads by default.
 const (
 	atOnceRspamd = 64

@@ -35,6 +35,13 @@ var (
 		Why:     "whoever is on the way reads the mail that is scanned",
 		Cure:    "https:// in url of [[scanner]], or a proxy of the scanner on this host",
 	})
+	scannerStreams = declare(Kind{
+		ID: "scanner-streams", Severity: Note,
+		Meaning: "a tenant's rule diverts doubtful mail, and of messages that are streamed nothing is diverted",
+		Why: "a message larger than hold_message, or to a slow MX, is at its MX already when the verdict comes: it leaves from where it is, " +
+			"and its sender can make it that large",
+		Cure: "on_spam = \"defer\" or \"refuse\", a larger hold_message, or leave it so: such mail has verdict divert and done accept in the records",
+	})
 )
 
 // Run gives a finding for each thing that is not as it should be. Where no tenant's mail is scanned there is none.
@@ -48,6 +55,7 @@ func (s *Scanners) Run(ctx context.Context) []Finding {
 			c.find(scannerPlain, fmt.Sprintf("scanner[%d].url", i), one.URL+" is not on this host", "")
 		}
 	}
+	s.seeStreamed(c)
 	all, err := s.Probe(ctx)
 	if err != nil {
 		c.unchecked("the scanners of content", err.Error())
@@ -59,6 +67,18 @@ func (s *Scanners) Run(ctx context.Context) []Finding {
 	}
 	Sort(c.findings)
 	return c.findings
+}
+
+// seeStreamed tells of tenants whose mail is diverted only as far as it is held.
+func (s *Scanners) seeStreamed(c *checker) {
+	for i := range s.Config.Tenants {
+		t := &s.Config.Tenants[i]
+		if s.Config.Content.Enforce && t.Diverts() {
+			what := fmt.Sprintf("tenant %s has mail diverted, which messages above %d octets are not", t.Name, s.Config.Content.HoldMessage)
+			c.find(scannerStreams, "content.hold_message", what, "")
+			return // one tells of all
+		}
+	}
 }
 
 // isPlain reports whether what is sent to an address can be read on its way. A name may lead anywhere.

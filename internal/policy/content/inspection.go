@@ -219,6 +219,7 @@ func (i *Inspection) Verdict() session.Opinion {
 	case event.HandleDivert:
 		if i.lane == event.LaneTee { // the message is on its way from another pool
 			o.Handle, o.Told.Done = event.HandleAccept, event.HandleAccept
+			o.Told.Why += "; not diverted: its MX has the beginning already"
 			break
 		}
 		o.Pool = i.judge.o.Pool
