@@ -10,6 +10,7 @@ import (
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
 	"kanmon/internal/outlet/watch"
+	"kanmon/internal/view"
 )
 
 type checkCommand struct {
@@ -73,6 +74,13 @@ func (k *checkCommand) findings() ([]check.Finding, error) {
 		proofs, err := probeScanners(ctx, cfg)
 		for _, p := range proofs {
 			all = append(all, check.Proof(p))
+		}
+		return all, err
+	}}).Run(ctx)...)
+	findings = append(findings, (&check.Database{Config: cfg, Look: func(ctx context.Context) (all []check.Flaw, err error) {
+		faults, err := view.DatabaseFaults(ctx, cfg)
+		for _, f := range faults {
+			all = append(all, check.Flaw(f))
 		}
 		return all, err
 	}}).Run(ctx)...)

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -30,6 +31,11 @@ func KeptHistory(cfg *config.Config) (history.Store, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return &locked{s, lock}, nil
+}
+
+// DatabaseFaults says what would keep history from being kept in the database of a configuration.
+func DatabaseFaults(ctx context.Context, cfg *config.Config) ([]postgres.Fault, error) {
+	return postgres.Faults(ctx, postgres.Options{Database: cfg.History.Database, PasswordFile: cfg.History.DatabasePasswordFile, Host: cfg.Journal.Gateway})
 }
 
 // database opens the database of a configuration.
