@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes ready what the namespace tests, the demo and the benchmarks run, on Debian and Ubuntu, as root.
 #
-#   test/setup/install.sh          what `make test` and `make demo` need; for the page a Chromium, axe-core, and a Japanese font; scanners of content
+#   test/setup/install.sh          what `make test` and `make demo` need; keepalived; for the page a Chromium, axe-core, and a Japanese font; scanners of content
 #   test/setup/install.sh bench    and what `make bench` needs besides
 #   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
 #   test/setup/install.sh parity   and those of them that are MXs of `make tls-parity`
@@ -27,7 +27,7 @@ umask 022 # what is unpacked is run under other users too
 cache=${KANMON_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/kanmon-test}
 
 main() {
-	groups="lab dns monitoring database web axe fonts scanners"
+	groups="lab dns vrrp monitoring database web axe fonts scanners"
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
@@ -68,6 +68,7 @@ packages_of() {
 	case $1 in
 	lab) echo postfix dnsmasq-base ;;
 	dns) echo unbound nsd ldnsutils ;;
+	vrrp) echo keepalived iputils-ping ;;
 	monitoring) echo prometheus ;;
 	database) echo "postgresql-$(postgresql) postgresql-client-$(postgresql)" ;;
 	web) echo chromium fonts-dejavu-core ;;
@@ -80,6 +81,7 @@ programs_of() {
 	case $1 in
 	lab) printf '%s\n' "usr/sbin/postconf -dh mail_version" "usr/sbin/dnsmasq --version" ;;
 	dns) printf '%s\n' "usr/sbin/unbound -V" "usr/sbin/nsd -v" "usr/bin/ldns-keygen -v" ;;
+	vrrp) printf '%s\n' "usr/sbin/keepalived --version" "bin/ping -V" ;;
 	monitoring) printf '%s\n' "usr/bin/promtool --version" ;;
 	database) printf '%s\n' "usr/lib/postgresql/$(postgresql)/bin/postgres --version" "usr/lib/postgresql/$(postgresql)/bin/initdb --version" "usr/lib/postgresql/$(postgresql)/bin/psql --version" ;;
 	web) printf '%s\n' "usr/lib/chromium/chromium --version" ;;
