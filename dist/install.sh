@@ -83,14 +83,14 @@ install_all() {
 			echo "kept as it is: $file (the new one: $source)"
 			continue
 		fi
-		mkdir -p "$(dirname "$file")"
+		[ -d "${file%/*}" ] || mkdir -p "${file%/*}"
 		# Beside it, then in its place: a program that runs goes on with the file that it was started from.
 		if [ "$kind" = unit ]; then
 			sed "s|/usr/local/bin/kanmon|$bin/kanmon|g; s|/usr/share/doc/kanmon|$doc|g" "$source" >"$file.new"
+			chmod "$mode" "$file.new"
 		else
-			cp "$source" "$file.new"
+			install -m "$mode" "$source" "$file.new"
 		fi
-		chmod "$mode" "$file.new"
 		mv -f "$file.new" "$file"
 	done
 	[ -n "$DESTDIR" ] || next
