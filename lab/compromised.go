@@ -140,28 +140,28 @@ func compromisedOnce(ctx context.Context, p plan, s setup) (_ *compromisedRun, e
 
 // breakIn has all senders send until a time, the compromised account so many mails, and waits for what of the innocents' mail is then on its
 // way. It returns how long it took until the account's MSA had taken all.
-func (st *site) breakIn(ctx context.Context, p plan, flood sender, mails int, until time.Duration) (injection time.Duration, err error) {
-	st.ledger.start = time.Now().Add(p.compromised.warmUp)
+func (s *site) breakIn(ctx context.Context, p plan, flood sender, mails int, until time.Duration) (injection time.Duration, err error) {
+	s.ledger.start = time.Now().Add(p.compromised.warmUp)
 	var senders sync.WaitGroup
 	defer senders.Wait() // also after an error: they use the lab
 	for tenant := 1; tenant <= othersTenants; tenant++ {
-		s := sender{tenant: tenant, account: "news", kind: normal, open: st.door(tenant)}
-		s.address = recipients(fmt.Sprint("t", tenant), usuallyExists(tenant))
-		senders.Go(func() { steady(ctx, st.ledger, s, accountRate, -p.compromised.warmUp, until) })
+		from := sender{tenant: tenant, account: "news", kind: normal, open: s.door(tenant)}
+		from.address = recipients(fmt.Sprint("t", tenant), usuallyExists(tenant))
+		senders.Go(func() { steady(ctx, s.ledger, from, accountRate, -p.compromised.warmUp, until) })
 	}
 	for n := range honestAccounts {
-		s := sender{tenant: brokenInto, account: fmt.Sprint("user", n+1), kind: honest, open: st.door(brokenInto)}
-		s.address = recipients(s.account, usuallyExists(n))
+		from := sender{tenant: brokenInto, account: fmt.Sprint("user", n+1), kind: honest, open: s.door(brokenInto)}
+		from.address = recipients(from.account, usuallyExists(n))
 		apart := time.Duration(float64(n) / honestAccounts / accountRate * float64(time.Second))
-		senders.Go(func() { steady(ctx, st.ledger, s, accountRate, apart-p.compromised.warmUp, until) })
+		senders.Go(func() { steady(ctx, s.ledger, from, accountRate, apart-p.compromised.warmUp, until) })
 	}
-	if err := pauseUntil(ctx, st.ledger, p.compromised.breakIn); err != nil {
+	if err := pauseUntil(ctx, s.ledger, p.compromised.breakIn); err != nil {
 		return 0, err
 	}
-	burst(ctx, st.ledger, flood, mails, massSessions)
-	injection = st.ledger.now() - p.compromised.breakIn
+	burst(ctx, s.ledger, flood, mails, massSessions)
+	injection = s.ledger.now() - p.compromised.breakIn
 	senders.Wait()
-	return injection, st.rest(ctx, func(m *mail) bool { return m.kind != mass }, p.compromised.drain)
+	return injection, s.rest(ctx, func(m *mail) bool { return m.kind != mass }, p.compromised.drain)
 }
 
 // usuallyExists has one of usualUnknown mails go to nobody, of each sender another one.

@@ -64,8 +64,12 @@ func example() *results {
 // exampleContent has an account whose spam all arrives without a scanner, and ever less with one.
 func exampleContent(p plan) (runs []*contentRun) {
 	for i, s := range contentSetups(p.compromised.reputation) {
-		run := &contentRun{setup: s, lasted: 30 * time.Second, clean: []time.Duration{-time.Second, time.Second, 20 * time.Second}}
+		run := &contentRun{setup: s, lasted: 30 * time.Second}
 		l := newLedger()
+		for n, at := range []time.Duration{-time.Second, time.Second, 20 * time.Second} {
+			m := l.enter(sender{tenant: 2, account: "news", kind: normal, address: normalAddress}, n, at)
+			m.accepted, m.arrivals = true, []time.Duration{at}
+		}
 		for n := range 30 {
 			m := l.enter(sender{tenant: brokenInto, account: compromisedName, kind: mass, spam: true, address: normalAddress}, n, 10*time.Second)
 			if m.accepted = true; i == 0 || n < 20/i {
@@ -264,7 +268,7 @@ func TestPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"README.md", "compromised.csv", "compromised.md", "compromised.png", "compromised.svg", "fig4-delays.csv", "fig4-delays.png", "fig4-delays.svg", "fig4-rates.png", "fig4-rates.svg", "fig4.csv", "fig4.png", "fig4.svg",
+		"README.md", "compromised.csv", "compromised.md", "compromised.png", "compromised.svg", "content.png", "content.svg", "fig4-delays.csv", "fig4-delays.png", "fig4-delays.svg", "fig4-rates.png", "fig4-rates.svg", "fig4.csv", "fig4.png", "fig4.svg",
 		"listing.csv", "listing.png", "listing.svg", "mass-times.csv", "mass-times.png", "mass-times.svg", "mass.csv", "mass.png", "mass.svg", "memory.csv", "memory.png", "memory.svg",
 		"restricted.csv", "restricted.md", "restricted.png", "restricted.svg", "scale-delays.csv", "scale.csv", "scale.png", "scale.svg",
 	}

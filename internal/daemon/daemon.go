@@ -216,10 +216,10 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 
 // begin takes mail, and tells of it.
 func (d *Daemon) begin(ctx context.Context, unclean *event.Run) error {
-	d.serve()
-	if err := d.confirm(ctx); err != nil {
+	if err := d.confirm(ctx); err != nil { // connections wait meanwhile: a session that has begun here would be cut
 		return err
 	}
+	d.serve()
 	d.notify(sd.SdNotifyReady)
 	d.tellStart(unclean)
 	d.startHeartbeat()

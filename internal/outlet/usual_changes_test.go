@@ -53,7 +53,7 @@ func TestARememberedAnswerIsForgottenWithItsReason(t *testing.T) {
 					test.before(w)
 				}
 				w.learn("own.example", "")
-				synctest.Wait()
+				answers()
 				var mails []request
 				for i := range 20 {
 					req := request{Session: event.ID(1 + i), Source: msa, Destination: mxAddr}
@@ -61,6 +61,7 @@ func TestARememberedAnswerIsForgottenWithItsReason(t *testing.T) {
 					own := choiceFor(t, w.rig, req).IP.Address
 					way := w.wayOf(req)
 					way.mails = 2
+					answers()
 					if !w.MayStay(req, own) {
 						continue // it has none
 					}
@@ -69,8 +70,9 @@ func TestARememberedAnswerIsForgottenWithItsReason(t *testing.T) {
 					}
 					mails = append(mails, req)
 				}
+				answers()
 				test.change(w)
-				synctest.Wait()
+				answers()
 				others := 0
 				for _, req := range mails {
 					way := w.wayOf(req)
@@ -82,6 +84,7 @@ func TestARememberedAnswerIsForgottenWithItsReason(t *testing.T) {
 					if !anew {
 						others++
 					}
+					answers()
 				}
 				if others == 0 {
 					t.Errorf("all of %d mails stay: the test shows nothing", len(mails))
