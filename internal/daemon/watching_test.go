@@ -50,8 +50,11 @@ func TestWhatListsSayIsToldAndSuspendsWhereConfigured(t *testing.T) {
 	if s, _ := w.daemon.book.Show(standing.Key{IP: ip, Provider: "google"}); s.State != standing.Active {
 		t.Errorf("one list's word has made it %+v", s)
 	}
+	waitUntil(t, "both lists are told of", func() bool {
+		return strings.Contains(scraped(t, address), `kanmon_list_believed{list="spamhaus-zen"} 1`)
+	})
 	has(t, scraped(t, address), `kanmon_listed{list="spamhaus-zen",sending_ip="203.0.113.10"} 1`, `kanmon_list_believed{list="bl.example"} 0`,
-		`kanmon_list_believed{list="spamhaus-zen"} 1`, `kanmon_list_queries_total{list="bl.example",result="unbelieved"} 1`)
+		`kanmon_list_queries_total{list="bl.example",result="unbelieved"} 1`)
 	waitUntil(t, "its names are known", func() bool {
 		return strings.Contains(scraped(t, address), "\nkanmon_sending_ip_names_right{sending_ip=\"203.0.113.10\"} 1\n")
 	})

@@ -24,6 +24,7 @@ type zones struct {
 }
 
 func (z *zones) Listed(_ context.Context, ip netip.Addr, zone string) (bool, error) {
+	time.Sleep(time.Microsecond) // in virtual time: no answer comes before whoever has asked goes on
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.asked++
