@@ -91,11 +91,18 @@ func lookDead(path string) error {
 	}
 }
 
-// aside is what the name of a socket ends with that is not in its place yet. There is one at a time; a dead kanmon's is replaced.
-const aside = ".new"
+// aside is the name of a socket that is not in its place yet: of the same length, for there is little room for names of sockets (unix(7)). There is one at
+// a time; a dead kanmon's is replaced.
+func aside(path string) string {
+	last := len(path) - 1
+	if path[last] == '~' {
+		return path[:last] + "+"
+	}
+	return path[:last] + "~"
+}
 
 func bind(path string) (*Socket, error) {
-	at := path + aside
+	at := aside(path)
 	if err := lookDead(at); err != nil {
 		return nil, fmt.Errorf("%s: %w", at, err)
 	}

@@ -47,6 +47,35 @@ func TestSocketOfABusyKanmonIsNotTaken(t *testing.T) {
 	}
 }
 
+// The name of a socket may be as long as the kernel takes one, and a socket beside it needs no more.
+func TestASocketMayHaveTheLongestName(t *testing.T) {
+	const most = 107 // octets of sun_path, without its end (unix(7))
+	folder := t.TempDir()
+	path := filepath.Join(folder, strings.Repeat("s", most-len(folder)-1))
+	first, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := ListenAside(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(second.Replace(), first.Close()); err != nil {
+		t.Error(err)
+	}
+	if c, err := net.Dial("unix", path); err != nil {
+		t.Error(err)
+	} else {
+		_ = c.Close()
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
+		t.Errorf("%v are left, %v", left, err)
+	}
+}
+
 // A kanmon that ends takes its own socket away, and no other.
 //
 // audit-B10
