@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes ready what the namespace tests, the demo and the benchmarks run, on Debian and Ubuntu, as root.
 #
-#   test/setup/install.sh          what `make test` and `make demo` need; keepalived; for the page a Chromium, axe-core, and a Japanese font; scanners of content
+#   test/setup/install.sh          what `make test` and `make demo` need; keepalived; for the page a Chromium, axe-core, and a Japanese font; scanners of content; Exim
 #   test/setup/install.sh bench    and what `make bench` needs besides
 #   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
 #   test/setup/install.sh parity   and those of them that are MXs of `make tls-parity`
@@ -27,7 +27,7 @@ umask 022 # what is unpacked is run under other users too
 cache=${KANMON_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/kanmon-test}
 
 main() {
-	groups="lab dns vrrp monitoring database web axe fonts scanners"
+	groups="lab dns vrrp monitoring database web axe fonts scanners exim"
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
@@ -203,7 +203,7 @@ closure() {
 # has_images GROUP says whether a group is of images.
 has_images() {
 	case $1 in
-	mtas | parity | scanners) ;;
+	mtas | parity | scanners | exim) ;;
 	*) return 1 ;;
 	esac
 }
@@ -226,7 +226,7 @@ missing_images() {
 	images_of_mtas | while read -r image packages; do
 		case $1:$image in
 		mtas:scanners) continue ;;
-		mtas:* | parity:exim | parity:sendmail | scanners:scanners) ;;
+		mtas:* | parity:exim | parity:sendmail | scanners:scanners | exim:exim) ;;
 		*) continue ;;
 		esac
 		[ "$(cat "$cache/mtas/$image/made-of" 2>/dev/null)" = "$packages" ] || echo "$image"
