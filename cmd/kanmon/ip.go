@@ -17,7 +17,7 @@ import (
 )
 
 type ipCommands struct {
-	List    ipListCommand    `cmd:"" help:"List the sending IPs that are not active (slowed, suspended, probing, stopped, warming, absent, standby), or that others see as they should not (listed, misnamed), and why."`
+	List    ipListCommand    `cmd:"" help:"List the sending IPs that are not active (slowed, suspended, probing, stopped, warming, absent, standby, cut-off), or that others see as they should not (listed, misnamed), and why."`
 	Show    ipShowCommand    `cmd:"" help:"Show one sending IP, with the replies behind its standing, and how others see it."`
 	Suspend ipSuspendCommand `cmd:"" help:"Take a sending IP out of use, at one provider or everywhere."`
 	Resume  ipResumeCommand  `cmd:"" help:"Take a sending IP back into use, at one provider or everywhere."`

@@ -42,7 +42,7 @@ func printStatus(w io.Writer, s admin.Status) error {
 	if s.Rules != "" {
 		fmt.Fprintf(table, "firewall rules\t%s\n", s.Rules)
 	}
-	fmt.Fprintf(table, "sending IPs\t%s\n", counts(s.IPs.Configured, "", s.IPs.Absent, "absent", s.IPs.Standby, "standing by", s.IPs.Suspended, "suspended", s.IPs.Probing, "probing",
+	fmt.Fprintf(table, "sending IPs\t%s\n", counts(s.IPs.Configured, "", s.IPs.Absent, "absent", s.IPs.Standby, "standing by", s.IPs.CutOff, "cut off", s.IPs.Suspended, "suspended", s.IPs.Probing, "probing",
 		s.IPs.Slowed, "slowed", s.IPs.Stopped, "stopped", s.IPs.Warming, "warming"))
 	for _, ip := range s.Absent {
 		fmt.Fprintf(table, "absent\t%s: no mail leaves from it, see \"kanmon ip show %s\"\n", ip, ip)

@@ -173,7 +173,7 @@ func (s *screen) drawHead(t, before *admin.Top) {
 	s.line(fmt.Sprintf("sessions %d of at most %d, held %d, for a minute or longer %d; %s", t.Sessions.Running, t.Sessions.Most, t.Sessions.Held, t.Status.Held.Minute,
 		flowText(t, before)))
 	ips := t.Status.IPs
-	s.line("sending IPs " + counts(ips.Configured, "", ips.Absent, "absent", ips.Standby, "standing by", ips.Suspended, "suspended", ips.Probing, "probing", ips.Slowed, "slowed", ips.Stopped, "stopped",
+	s.line("sending IPs " + counts(ips.Configured, "", ips.Absent, "absent", ips.Standby, "standing by", ips.CutOff, "cut off", ips.Suspended, "suspended", ips.Probing, "probing", ips.Slowed, "slowed", ips.Stopped, "stopped",
 		ips.Warming, "warming") + "; senders " + counts(-1, "all as usual", t.Status.Senders.Slowed, "slowed", t.Status.Senders.Diverted, "diverted", t.Status.Senders.Stopped,
 		"stopped", t.Status.Senders.Blocked, "blocked"))
 }

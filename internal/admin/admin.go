@@ -63,7 +63,7 @@ import (
 type Standing struct {
 	IP       netip.Addr `json:"ip"`
 	Provider string     `json:"provider"` // "": all
-	State    string     `json:"state"`    // of package standing, Absent, Standby, Warming, Listed or Misnamed
+	State    string     `json:"state"`    // of package standing, Absent, Standby, CutOff, Warming, Listed or Misnamed
 	Since    time.Time  `json:"since,omitzero"`
 	Until    time.Time  `json:"until,omitzero"`
 	Reason   string     `json:"reason,omitempty"`
@@ -99,6 +99,9 @@ type Timing struct {
 
 // Absent is the state of a sending IP that the host does not have: whatever else stands, nothing leaves from it.
 const Absent = "absent"
+
+// CutOff is the state of a sending IP whose path is dead: no MX answers it, and they answer others. Mail leaves from it where there is no other.
+const CutOff = "cut-off"
 
 // Standby is the state of a sending IP that floats and that the host does not have: another gateway has it, which is no trouble.
 const Standby = "standby"

@@ -68,6 +68,7 @@ type IPCounts struct {
 	Configured int `json:"configured"`
 	Absent     int `json:"absent"`
 	Standby    int `json:"standby"`
+	CutOff     int `json:"cut_off"`
 	Suspended  int `json:"suspended"`
 	Probing    int `json:"probing"`
 	Slowed     int `json:"slowed"`

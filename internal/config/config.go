@@ -101,6 +101,8 @@ type SendingIP struct {
 	Required bool `toml:"required"` // without it kanmon does not start
 	Floating bool `toml:"floating"` // it comes and goes: its absence is no alarm
 
+	Path string `toml:"path"` // by which it leaves, with others: a tunnel; "": one of its own
+
 	WarmUp WarmUp `toml:"warm_up"` // it is new
 }
 

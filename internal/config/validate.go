@@ -118,6 +118,10 @@ func (d *decoder) validateSendingIPs(ips []SendingIP) {
 		}
 		d.validateSendingAddress(key, ip.Address, seen)
 		d.validateEHLO(key, ip)
+		d.judge(rule{
+			key + ".path", ip.Path, ip.Path == "" && !d.has(key+".path") || isName(ip.Path), "%q is not a name",
+			`want letters, digits, hyphens and underscores, at most 64, such as "tunnel-osaka"`,
+		})
 		if ip.Required && ip.Floating && d.good(key) {
 			d.wrong(key+".required", fmt.Sprintf("%s cannot be required and floating: kanmon would not start where another gateway has it", ip.Address), "keep one of the two")
 		}

@@ -42,6 +42,11 @@ func (o *operator) problems(s *admin.Status, rulesFine bool) (all []admin.Proble
 			about(admin.Problem{ID: "absent", Do: "kanmon ip show " + missing.Address.String(), IP: missing.Address}, "sending IP %s: %s", missing.Address, missing.State)
 		}
 	}
+	for _, dead := range o.d.outlets.DeadPaths() {
+		for _, ip := range dead.IPs {
+			about(admin.Problem{ID: "path", Do: "kanmon ip show " + ip.String(), IP: ip}, "sending IP %s: %s", ip, noWayOut(dead))
+		}
+	}
 	all = append(all, suspended(o.d.book.List())...)
 	all = append(all, o.unseemly()...)
 	for _, t := range s.Stopped {
@@ -121,6 +126,7 @@ func (o *operator) standingIPs() admin.IPCounts {
 			n.Absent++
 		}
 	}
+	n.CutOff = len(o.cutOff(netip.Addr{}))
 	ips := map[standing.State]map[netip.Addr]bool{}
 	for _, s := range o.d.book.List() {
 		if ips[s.State] == nil {

@@ -84,7 +84,7 @@ func weighted(address netip.Addr, name string, weight int) route.WeightedIP {
 // sendingIPsOf returns the sending IPs, and what the operator says of the absence of each.
 func sendingIPsOf(cfg *config.Config) (list []outlet.SendingIP) {
 	for _, ip := range cfg.SendingIPs {
-		list = append(list, outlet.SendingIP{Address: ip.Address, Required: ip.Required, Floating: ip.Floating})
+		list = append(list, outlet.SendingIP{Address: ip.Address, Required: ip.Required, Floating: ip.Floating, Path: ip.Path})
 	}
 	return list
 }

@@ -139,7 +139,7 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 	o.d.mu.Lock()
 	current, kept := o.d.current, o.d.cfg.Standing.File != ""
 	o.d.mu.Unlock()
-	all := slices.Concat(o.absent(ip), o.misseen(ip), o.warming(ip))
+	all := slices.Concat(o.absent(ip), o.cutOff(ip), o.misseen(ip), o.warming(ip))
 	met := sync.OnceValue(func() map[string]bool { return current.out.Providers().Met() })
 	for _, s := range o.d.book.List() {
 		if ip.IsValid() && s.IP != ip {
@@ -191,6 +191,22 @@ func (o *operator) absent(ip netip.Addr) (all []admin.Standing) {
 		all = append(all, admin.Standing{IP: missing.Address, State: state, Since: missing.Since, Reason: reason})
 	}
 	return all
+}
+
+// cutOff returns the sending IPs whose path is dead, or whether one is among them.
+func (o *operator) cutOff(ip netip.Addr) (all []admin.Standing) {
+	for _, dead := range o.d.outlets.DeadPaths() {
+		for _, its := range dead.IPs {
+			if !ip.IsValid() || its == ip {
+				all = append(all, admin.Standing{IP: its, State: admin.CutOff, Since: dead.Since, Reason: noWayOut(dead)})
+			}
+		}
+	}
+	return all
+}
+
+func noWayOut(dead outlet.DeadPath) string {
+	return fmt.Sprintf("its path %s is dead: %s answer other sending IPs, and not this one", dead.Name, strings.Join(dead.MXs, ", "))
 }
 
 // noteOn tells what an operator would else find out by the mail: that nothing is known yet to be the provider's, or never will be. Met are

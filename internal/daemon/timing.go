@@ -133,7 +133,7 @@ func (o *operator) measuring() *admin.Measuring {
 }
 
 // notOfStanding are the states that say something else than how an IP stands.
-var notOfStanding = []string{admin.Absent, admin.Standby, admin.Warming, admin.Listed, admin.Misnamed}
+var notOfStanding = []string{admin.Absent, admin.Standby, admin.CutOff, admin.Warming, admin.Listed, admin.Misnamed}
 
 // withTimes adds to standings what the times of mail say: of one sending IP, or with the zero Addr of all.
 func (o *operator) withTimes(all []admin.Standing, ip netip.Addr) []admin.Standing {

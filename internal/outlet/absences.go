@@ -35,8 +35,9 @@ type absence struct {
 // A SendingIP is a configured one, and what the operator has said of its absence.
 type SendingIP struct {
 	Address  netip.Addr
-	Required bool // it must not be
-	Floating bool // it is no alarm: the address comes and goes
+	Required bool   // it must not be
+	Floating bool   // it is no alarm: the address comes and goes
+	Path     string // by which it leaves, with others; "": one of its own
 }
 
 func newAbsences(log *slog.Logger) *absences {

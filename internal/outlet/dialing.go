@@ -1,6 +1,7 @@
 package outlet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 // have all the time that there is: the MSA waits no longer for both than it would directly (I12).
 func (w *way) dialFrom(ctx context.Context, choice route.Choice, ip route.SendingIP, req *session.DialRequest) (session.Outbound, error) {
 	mx, begun := w.mx().Unmap(), time.Now()
-	again := w.o.dials.retry(mx, ip.Address)
+	again := w.o.paths.try(ip.Address)
+	again = w.o.dials.retry(mx, ip.Address) || again
 	dialCtx := ctx
 	if end, bounded := ctx.Deadline(); bounded && w.hasSpare(choice, ip.Address, req) {
 		patience := end.Sub(begun) / 2
@@ -36,13 +38,26 @@ func (w *way) dialFrom(ctx context.Context, choice route.Choice, ip route.Sendin
 	out.Name = ip.Name
 	switch {
 	case err == nil:
-		w.o.dials.connected(mx, ip.Address)
+		w.o.hasAnswered(mx, ip.Address)
 	case errors.Is(ctx.Err(), context.Canceled): // the MSA has gone
 	case req.Further, req.Beside: // an MX that takes no second connection so soon says nothing of the IP
+	case w.o.paths.isDead(ip.Address): // the MX has not heard of it
 	case session.UnansweredDial(err) && time.Since(begun) >= leastPatience, session.RefusedDial(err):
 		w.o.dials.failing(mx, ip.Address, tenantOf(&choice, w.source), !session.RefusedDial(err))
 	}
 	return out, err
+}
+
+// hasAnswered remembers that an MX has let a sending IP in.
+func (o *Outlet) hasAnswered(mx, ip netip.Addr) {
+	o.paths.connected(ip)
+	provider := o.providers.At(mx)
+	for _, m := range o.dials.connected(mx, ip) {
+		ips, since := o.paths.missed(&m, ip, cmp.Or(provider, witness.Network(mx).String()), provider != "", o.tenants < 2)
+		if len(ips) > 0 {
+			o.dials.forget(ips, since)
+		}
+	}
 }
 
 // dialUnseen connects from where the MX would be called without kanmon: an MSA on this host has chosen one of its addresses, and else the
@@ -65,10 +80,10 @@ func (w *way) hasSpare(choice route.Choice, sendingIP netip.Addr, req *session.D
 	})
 }
 
-// isShut reports whether an MX has lately not let a sending IP connect, or no source port was free for it. Others come first then, whether
-// they are known to be let in or not.
+// isShut reports whether an MX has lately not let a sending IP connect, no source port was free for it, or nothing gets out from it. Others come
+// first then, whether they are known to be let in or not.
 func (o *Outlet) isShut(how Handling, ip, mx netip.Addr) bool {
-	return o.ports.lacks(mx.Unmap(), ip) || how.Heeds() && o.dials.passesOver(mx.Unmap(), ip)
+	return o.paths.passesOver(ip) || o.ports.lacks(mx.Unmap(), ip) || how.Heeds() && o.dials.passesOver(mx.Unmap(), ip)
 }
 
 // judgeSilence judges what an MX has done without a word. The standing hears nothing of it here: an MX that is down refuses all.

@@ -76,15 +76,15 @@ func (d *dials) of(mx netip.Addr) map[netip.Addr]*failedDial {
 	return all
 }
 
-// connected notes a dial that succeeded. What failed together with it is about the IPs that failed; but where this very IP has failed
-// just now, too, it was the MX.
-func (d *dials) connected(mx, sendingIP netip.Addr) {
+// connected notes a dial that succeeded. What failed together with it is about the IPs that failed, which it returns; but where this very IP has
+// failed just now, too, it was the MX.
+func (d *dials) connected(mx, sendingIP netip.Addr) (missed []miss) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := d.of(mx)
 	if all == nil {
-		return
+		return nil
 	}
 	own := all[sendingIP]
 	delete(all, sendingIP)
@@ -95,10 +95,37 @@ func (d *dials) connected(mx, sendingIP netip.Addr) {
 		case wasDown && !f.confirmed:
 			delete(all, ip)
 		case !wasDown:
+			if !f.sure {
+				missed = append(missed, miss{ip, f.at, f.tenant})
+			}
 			f.confirmed, f.sure = true, true
 		}
 	}
 	if len(all) == 0 {
+		d.failed.Delete(mx)
+	}
+	return missed
+}
+
+// forget ends what is remembered of sending IPs since a time: it was not the MXs'.
+func (d *dials) forget(ips []netip.Addr, since time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failed == nil {
+		return
+	}
+	var empty []netip.Addr
+	for mx, all := range d.failed.All() {
+		for _, ip := range ips {
+			if f := all[ip]; f != nil && f.at.After(since) {
+				delete(all, ip)
+			}
+		}
+		if len(all) == 0 {
+			empty = append(empty, mx)
+		}
+	}
+	for _, mx := range empty {
 		d.failed.Delete(mx)
 	}
 }
@@ -151,12 +178,13 @@ type shutOut struct {
 	tenant    string // whose mail it was
 }
 
-// shutOuts returns what the standing is to be told of an MX that has taken a message from another sending IP, once for each failure.
-func (d *dials) shutOuts(mx netip.Addr) (list []shutOut) {
+// shutOuts returns what the standing is to be told of an MX that has taken a message from another sending IP, once for each failure. A sending IP that
+// nobody has answered since may have no way out: of that it is not told yet.
+func (d *dials) shutOuts(mx netip.Addr, answered func(sendingIP netip.Addr, since time.Time) bool) (list []shutOut) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for ip, f := range d.of(mx) {
-		if f.sure && f.unanswered && !f.told {
+		if f.sure && f.unanswered && !f.told && answered(ip, f.at) {
 			f.told = true
 			list = append(list, shutOut{ip, f.tenant})
 		}

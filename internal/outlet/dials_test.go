@@ -27,6 +27,8 @@ type firewalled struct {
 	dialled []netip.Addr
 
 	unusable map[netip.Addr]error // of the host itself, before any SYN
+
+	everywhere []netip.Addr // whose SYNs nobody answers at any MX; the others are dropped and refused at mxAddr alone
 }
 
 func (f *firewalled) DialFrom(ctx context.Context, from netip.Addr, destination netip.AddrPort) (session.Outbound, error) {
@@ -35,10 +37,10 @@ func (f *firewalled) DialFrom(ctx context.Context, from netip.Addr, destination 
 	switch {
 	case f.unusable[from] != nil:
 		return out, fmt.Errorf("dial %s from %s: %w", destination, from, f.unusable[from])
-	case slices.Contains(f.dropped, from):
+	case slices.Contains(f.everywhere, from), slices.Contains(f.dropped, from) && destination == mxAddr:
 		<-ctx.Done()
 		return out, fmt.Errorf("dial %s from %s: %w", destination, from, ctx.Err())
-	case slices.Contains(f.refused, from):
+	case slices.Contains(f.refused, from) && destination == mxAddr:
 		return out, fmt.Errorf("dial %s from %s: %w", destination, from, os.NewSyscallError("connect", syscall.ECONNREFUSED))
 	}
 	near, far := smtptest.Pair(netip.AddrPortFrom(from, 50000), destination)
@@ -74,12 +76,16 @@ func (w *shutOutWorld) deliver(t *testing.T) (ok bool, dialled []netip.Addr, wai
 }
 
 func (w *shutOutWorld) deliverFor(t *testing.T, sender string) (ok bool, dialled []netip.Addr, waited time.Duration) {
-	far, near := smtptest.Pair(netip.AddrPortFrom(msa, 40000), mxAddr)
+	return w.deliverTo(t, sender, mxAddr)
+}
+
+func (w *shutOutWorld) deliverTo(t *testing.T, sender string, mx netip.AddrPort) (ok bool, dialled []netip.Addr, waited time.Duration) {
+	far, near := smtptest.Pair(netip.AddrPortFrom(msa, 40000), mx)
 	ended := make(chan struct{})
 	w.fw.dialled = nil
 	go func() {
 		defer close(ended)
-		w.engine.Serve(near, session.Origin{Source: netip.AddrPortFrom(msa, 40000), Destination: mxAddr})
+		w.engine.Serve(near, session.Origin{Source: netip.AddrPortFrom(msa, 40000), Destination: mx})
 	}()
 	begun := time.Now()
 	_ = far.WaitRead()
@@ -89,6 +95,23 @@ func (w *shutOutWorld) deliverFor(t *testing.T, sender string) (ok bool, dialled
 	_ = client.Quit()
 	<-ended
 	return got.All(smtptest.Accepted), w.fw.dialled, waited
+}
+
+// answers has an MX elsewhere take a message from a sending IP.
+func (w *shutOutWorld) answers(t *testing.T, ip netip.Addr) {
+	t.Helper()
+	for n := range 256 {
+		mx := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(n), 25}), 25)
+		choice, err := w.router.Choose(w.query(request{Source: msa, Destination: mx}))
+		if err != nil || choice.IP.Address != ip {
+			continue
+		}
+		if ok, dialled, _ := w.deliverTo(t, "a@example.com", mx); !ok || !slices.Equal(dialled, []netip.Addr{ip}) {
+			t.Fatalf("%s: delivered %t from %v", mx, ok, dialled)
+		}
+		return
+	}
+	t.Fatalf("%s is no MX's own", ip)
 }
 
 func (w *shutOutWorld) evidence(ip netip.Addr) (rules []string) {
@@ -117,6 +140,11 @@ func TestDroppedIPIsPassedOver(t *testing.T) {
 		if !ok || !slices.Equal(dialled, []netip.Addr{w.best, next}) || waited > 25*time.Second {
 			t.Fatalf("the first session: delivered %t from %v after %s", ok, dialled, waited)
 		}
+		if rules := w.evidence(w.best); len(rules) != 0 {
+			t.Errorf("no MX has answered it yet: it may have no way out, and the standing was told %q", rules)
+		}
+		w.answers(t, w.best)
+		w.deliver(t)
 		if rules := w.evidence(w.best); len(rules) != 1 || rules[0] != "connection not answered" {
 			t.Errorf("the standing was told %q", rules)
 		}
@@ -126,9 +154,9 @@ func TestDroppedIPIsPassedOver(t *testing.T) {
 		if !usable(w.rig, w.key(w.best, mxAddr.Addr())) {
 			t.Error("one tenant and one MX have suspended it")
 		}
-		for i := range 9 {
+		for i := range 8 {
 			if ok, dialled, waited = w.deliver(t); !ok || !slices.Equal(dialled, []netip.Addr{next}) || waited > time.Second {
-				t.Fatalf("session %d: delivered %t from %v after %s", i+2, ok, dialled, waited)
+				t.Fatalf("session %d: delivered %t from %v after %s", i+3, ok, dialled, waited)
 			}
 		}
 		retries, longest := 0, time.Duration(0)
@@ -353,3 +381,5 @@ func TestShutOutMSAIsNotGreeted(t *testing.T) {
 		})
 	}
 }
+
+func answeredElsewhere(netip.Addr, time.Time) bool { return true }

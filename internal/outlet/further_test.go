@@ -88,14 +88,14 @@ func TestOutageIsNotToldOfWhoWasOnceShutOut(t *testing.T) {
 		var d dials
 		mx := mxAddr.Addr()
 		d.failing(mx, first, "acme", true)
-		if d.connected(mx, second); len(d.shutOuts(mx)) != 1 {
+		if d.connected(mx, second); len(d.shutOuts(mx, answeredElsewhere)) != 1 {
 			t.Fatal("the one that was shut out is not told of")
 		}
 		time.Sleep(time.Hour) // the MX is down for all
 		d.failing(mx, first, "acme", true)
 		d.failing(mx, second, "acme", true)
 		time.Sleep(30 * time.Minute) // and up again
-		if d.connected(mx, second); len(d.shutOuts(mx)) != 0 {
+		if d.connected(mx, second); len(d.shutOuts(mx, answeredElsewhere)) != 0 {
 			t.Error("an outage is told of one sending IP")
 		}
 	})

@@ -54,9 +54,11 @@ func (w *way) Accepted(sendingIP netip.Addr) {
 	o.book.Succeeded(key, "")
 	o.probes.told(key)
 	for _, r := range o.resets.others(mx, sendingIP) { // it is not the MX, then
-		o.observeSilence(r.sendingIP, r.tenant, mx, "connection reset")
+		if !o.paths.isDead(r.sendingIP) {
+			o.observeSilence(r.sendingIP, r.tenant, mx, "connection reset")
+		}
 	}
-	for _, s := range o.dials.shutOuts(mx.Unmap()) {
+	for _, s := range o.dials.shutOuts(mx.Unmap(), o.paths.answeredSince) {
 		o.observeSilence(s.sendingIP, s.tenant, mx, "connection not answered")
 	}
 }

@@ -43,6 +43,7 @@ type Outlet struct {
 	pins     *keep.Memory[pinKey, netip.Addr]
 	forecast *route.Forecast
 	dials    *dials
+	paths    *paths
 	stuck    *stuck
 	ports    *portless
 	absences *absences
@@ -90,7 +91,7 @@ func New(o Options) (*Outlet, error) {
 			Addresses: o.State.learnt.addresses, MXs: o.State.learnt.mxs,
 		}),
 		tenants: len(o.Routes.Tenants), domains: domainsOf(o.Providers), shaping: o.Shaping.begin(o.State.rooms), tightened: o.State.tightened,
-		learnt: o.State.learnt, book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, stuck: &o.State.stuck, ports: &o.State.ports,
+		learnt: o.State.learnt, book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, paths: &o.State.paths, stuck: &o.State.stuck, ports: &o.State.ports,
 		absences: o.State.absences, warm: o.State.warm, shares: o.State.shares, rescues: o.State.rescues, sites: o.State.sites,
 		times: o.State.times,
 	}, nil
@@ -227,7 +228,7 @@ func (w *way) permitted(choice route.Choice, req *session.DialRequest) (ip route
 		case slices.Contains(req.Avoid, ip.Address):
 			tried = append(tried, ip)
 		case w.o.isShut(how, ip.Address, w.mx()):
-			if !req.Rescue || !w.o.dials.shutsOut(w.mx().Unmap(), ip.Address) {
+			if !req.Rescue || !w.o.dials.shutsOut(w.mx().Unmap(), ip.Address) && !w.o.paths.isDead(ip.Address) {
 				shut = append(shut, ip)
 			}
 		case slices.Contains(turned, ip.Address):

@@ -92,7 +92,7 @@ func (w *way) pinned(choice route.Choice, how Handling, req *session.DialRequest
 	if !found {
 		ip, _, found = w.o.pins.Get(byMX)
 	}
-	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || how.Heeds() && w.o.dials.shutsOut(at.mx.Unmap(), ip) || w.o.ports.lacks(at.mx.Unmap(), ip) || w.turns(&choice, how, ip) || w.o.peek(how, ip, at).Answer != standing.Yes {
+	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || how.Heeds() && w.o.dials.shutsOut(at.mx.Unmap(), ip) || w.o.ports.lacks(at.mx.Unmap(), ip) || w.o.paths.passesOver(ip) || w.turns(&choice, how, ip) || w.o.peek(how, ip, at).Answer != standing.Yes {
 		return netip.Addr{}
 	}
 	if w.hasWarmed(ip, &at) && !w.isRetry(&choice, req, ip) {

@@ -17,6 +17,7 @@ type State struct {
 	book      *standing.Book
 	learnt    *learnt
 	dials     dials
+	paths     paths
 	stuck     stuck
 	ports     portless
 	rescues   *rescues
@@ -60,7 +61,7 @@ func OpenState(o StateOptions) (*State, error) {
 		return nil, errors.Join(err, learnt.close())
 	}
 	return &State{
-		book: o.Book, learnt: learnt, ports: portless{log: o.Log}, rescues: newRescues(o.Log), sites: newSites(), absences: newAbsences(o.Log),
+		book: o.Book, learnt: learnt, paths: paths{log: o.Log}, ports: portless{log: o.Log}, rescues: newRescues(o.Log), sites: newSites(), absences: newAbsences(o.Log),
 		rooms: openRooms(o.Clock, learnt), tightened: o.Tightened,
 		warm: warming, shares: shares,
 		times: o.Times,
@@ -68,7 +69,13 @@ func OpenState(o StateOptions) (*State, error) {
 }
 
 // Watch says which sending IPs there are. Those that this host does not have when it returns are passed over from the next session on.
-func (s *State) Watch(ips []SendingIP, pools []route.Pool) { s.absences.of(ips, pools) }
+func (s *State) Watch(ips []SendingIP, pools []route.Pool) {
+	s.paths.of(ips)
+	s.absences.of(ips, pools)
+}
+
+// DeadPaths returns the ways out by which nothing gets to any MX.
+func (s *State) DeadPaths() []DeadPath { return s.paths.list() }
 
 // Absent returns the sending IPs that this host does not have, in the order in which they were configured.
 func (s *State) Absent() []Absent { return s.absences.list() }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"kanmon/internal/smtp/smtptest"
 	"kanmon/test/netlab"
 )
 
@@ -183,5 +184,58 @@ func greeting(t *testing.T, msa *netlab.Host, to netip.AddrPort) (line string, t
 		return "reset", took
 	default:
 		return err.Error(), took
+	}
+}
+
+// TestADeadPathIsPassedOver shows a tunnel that is down: of the packets of one sending IP nothing gets out. Once three networks have answered the other one alone, no
+// session waits for it any more, wherever it goes; kanmon says so, and holds it against no IP.
+//
+// law: I12 S0/replay
+func TestADeadPathIsPassedOver(t *testing.T) {
+	t.Parallel()
+	world := newOutbound(t, netlab.OutboundOptions{Tenants: 1, MXs: 1})
+	l, err := world.MXs[0].Listen("0.0.0.0:25")
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go new(smtptest.MX).Serve(l)
+	must(t, world.MXs[0].IP("address add 100.64.0.0/10 dev lo"))
+	must(t, world.Internet.IP("route add 100.64.0.0/10 via "+netlab.MXAddr(1, false).String()))
+	kanmon := newKanmon(t, world)
+	must(t, kanmon.Configure(forwardedRedirect+sendingIPs+otherSendingIPs+"[timeouts]\ndial = '10s'\n[admin]\nsocket = '"+kanmon.Socket()+"'\n"))
+	rules(t, kanmon, "apply")
+	must(t, kanmon.Start())
+	cut := netlab.OtherSendingIPv4
+	_, err = world.Gateway.Run("nft", "add table inet tunnel; add chain inet tunnel out { type filter hook postrouting priority 0; }; add rule inet tunnel out tcp dport 25 ip saddr "+
+		cut.String()+" drop")
+	must(t, err)
+	network := 0
+	next := func() time.Duration {
+		network++
+		ended, took := greeting(t, world.MSAs[0], netip.AddrPortFrom(netip.AddrFrom4([4]byte{100, 64, byte(network), 25}), 25))
+		if !strings.HasPrefix(ended, "220 ") || took > 10*time.Second {
+			t.Fatalf("network %d: %q after %s", network, ended, took)
+		}
+		return took
+	}
+	for waited := 0; waited < 3; {
+		if network == 40 {
+			t.Fatalf("of 40 networks %d waited for the sending IP that is cut off:\n%s", waited, kanmon.SessionLog())
+		}
+		if next() > 3*time.Second {
+			waited++
+		}
+	}
+	for range 20 {
+		if took := next(); took > time.Second {
+			t.Errorf("network %d: the MSA waited for %s", network, took)
+		}
+	}
+	status, err := kanmon.Ask("status")
+	if err == nil || !strings.Contains(status, "its path "+cut.String()+" is dead: 100.64.") {
+		t.Errorf("status: %v\n%s", err, status)
+	}
+	list, err := kanmon.IP("list")
+	if err != nil || !strings.Contains(list, "cut-off") || strings.Contains(list, "suspended") {
+		t.Errorf("ip list: %v\n%s", err, list)
 	}
 }

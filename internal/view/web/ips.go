@@ -70,8 +70,8 @@ type stateMark struct{ Shape, Letter, Word, Kind string }
 var stateMarks = map[string]stateMark{
 	"active": {"●", "a", "active", "good"}, "slowed": {"◐", "s", "slowed", "warn"}, "suspended": {"✕", "x", "suspended", "bad"}, "probing": {"?", "p", "probing", "warn"},
 	"stopped": {"■", "o", "stopped by an operator", "bad"}, admin.Warming: {"▲", "w", "warming up", "warn"}, admin.Absent: {"○", "–", "not on this host", "bad"},
-	admin.Standby: {"○", "b", "standing by: another gateway has it", "dim"},
-	admin.Listed:  {"✕", "l", "on a public list", "bad"}, admin.Misnamed: {"◇", "n", "names do not agree", "warn"},
+	admin.CutOff: {"◌", "c", "cut off: no MX answers it", "bad"}, admin.Standby: {"○", "b", "standing by: another gateway has it", "dim"},
+	admin.Listed: {"✕", "l", "on a public list", "bad"}, admin.Misnamed: {"◇", "n", "names do not agree", "warn"},
 }
 
 func markOfState(state string) stateMark {

@@ -42,7 +42,7 @@ type card struct {
 }
 
 // ranks puts first what keeps mail from leaving, and behind it what may.
-var ranks = []string{"rules", "defect", "sessions", "refused", "exhausted", "stopped", "absent", "suspended", "listed", "resolver", "scanner", "busy", "held", "slow", "names", "list", "reload", "records"}
+var ranks = []string{"rules", "defect", "sessions", "refused", "exhausted", "stopped", "absent", "path", "suspended", "listed", "resolver", "scanner", "busy", "held", "slow", "names", "list", "reload", "records"}
 
 func showNow(r *request) (any, error) {
 	if past, err := r.asOf("now", "/"); past != nil || err != nil {
