@@ -103,6 +103,8 @@ type SendingIP struct {
 
 	Path string `toml:"path"` // by which it leaves, with others: a tunnel; "": one of its own
 
+	Ports string `toml:"ports"` // source ports that it may use, as "20000-29999"; "": all there are
+
 	WarmUp WarmUp `toml:"warm_up"` // it is new
 }
 

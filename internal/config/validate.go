@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -122,10 +123,23 @@ func (d *decoder) validateSendingIPs(ips []SendingIP) {
 			key + ".path", ip.Path, ip.Path == "" && !d.has(key+".path") || isName(ip.Path), "%q is not a name",
 			`want letters, digits, hyphens and underscores, at most 64, such as "tunnel-osaka"`,
 		})
+		if key := key + ".ports"; d.has(key) && d.good(key) {
+			if _, _, ok := ip.PortRange(); !ok {
+				d.wrong(key, fmt.Sprintf("%q are no ports", ip.Ports), `want the first and the last, from 1024 on, such as "20000-29999"`)
+			}
+		}
 		if ip.Required && ip.Floating && d.good(key) {
 			d.wrong(key+".required", fmt.Sprintf("%s cannot be required and floating: kanmon would not start where another gateway has it", ip.Address), "keep one of the two")
 		}
 	}
+}
+
+// PortRange returns the source ports that the sending IP may use. Not ok: it may use all.
+func (ip *SendingIP) PortRange() (first, last uint16, ok bool) {
+	low, high, _ := strings.Cut(ip.Ports, "-")
+	from, err := strconv.ParseUint(low, 10, 16)
+	to, errTo := strconv.ParseUint(high, 10, 16)
+	return uint16(from), uint16(to), err == nil && errTo == nil && from >= 1024 && from < to
 }
 
 func (d *decoder) validateSendingAddress(key string, addr netip.Addr, seen map[netip.Addr]string) {

@@ -105,7 +105,7 @@ func (d *Daemon) outlet(cfg *config.Config, rules *classify.Rules) (*outlet.Outl
 	return outlet.New(outlet.Options{
 		State:      d.outlets,
 		Routes:     routes,
-		Dialer:     dial.New(dial.Config{Mark: cfg.Intercept.Mark, Guard: d.loops}),
+		Dialer:     dial.New(d.dialling(cfg)),
 		OwnAddress: d.loops.IsOwnAddress,
 		Providers:  cfg.Providers(),
 		Resolver:   d.resolver,

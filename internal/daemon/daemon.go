@@ -30,7 +30,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/activation"
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"kanmon/internal/admin"
@@ -69,6 +68,7 @@ type Daemon struct {
 
 	// What reaches beyond the process; tests replace them.
 	inherited   func() ([]net.Listener, error) // sockets that systemd opened
+	shelf       *shelf                         // beside those: what systemd keeps
 	notify      func(state string)             // tells systemd
 	applyRules  func(context.Context, intercept.Rules) error
 	keptRules   func() (intercept.Kept, error)
@@ -136,7 +136,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		loops:       &intercept.Loops{},
 		files:       &journal.Files{},
 		stream:      &event.Stream{Log: log},
-		inherited:   activation.Listeners,
+		shelf:       newShelf(),
 		notify:      func(state string) { _, _ = sd.SdNotify(false, state) }, // without systemd nobody listens
 		applyRules:  managedRules{log}.apply,
 		keptRules:   keptRules,
@@ -149,6 +149,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		memory:      debug.SetMemoryLimit(-1),
 		started:     time.Now(),
 	}
+	d.inherited = d.shelf.inherit
 	d.live = &session.Live{Strained: newStrain().strained, Busy: d.isBusy}
 	return d
 }
@@ -170,8 +171,10 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 		return fmt.Errorf("take the sockets from systemd: %w", err)
 	}
 	d.host.SocketsGiven = len(sockets) > 0
+	d.shelf.keepOnly(d.cfg.Intercept.Mode, groups(d.cfg.Listeners()))
+	d.host.Listens = d.shelf.has
 	// Adopted sockets are closed already when this runs.
-	d.onStop("sockets from systemd", func(context.Context) error { return closeAll(sockets) })
+	d.onStop("sockets from systemd", func(context.Context) error { return errors.Join(closeAll(sockets), d.shelf.empty()) })
 	if err := d.fits(ctx, d.cfg); err != nil {
 		return err
 	}
@@ -235,6 +238,9 @@ func (d *Daemon) serve() {
 	d.startPacing()
 	for _, g := range d.doors {
 		g.serve()
+	}
+	if !d.host.SocketsGiven {
+		d.shelf.lay(d.doors)
 	}
 	d.host.Serving, d.host.InUse = true, d.hasOpen
 	d.accepts.Store(true)

@@ -128,7 +128,7 @@ func (d *Daemon) openFirstDoors(ctx context.Context, sockets []net.Listener) err
 		o := d.newDoor(d.cfg, addresses)
 		rest, err := o.adopt(sockets)
 		if err == nil && len(rest) == len(sockets) {
-			err = o.listener.Open(ctx, addresses)
+			err = d.open(ctx, o)
 		}
 		if err != nil {
 			return errors.Join(err, o.close(), d.closeDoors())
@@ -141,6 +141,14 @@ func (d *Daemon) openFirstDoors(ctx context.Context, sockets []net.Listener) err
 		return errors.Join(err, d.closeDoors())
 	}
 	return nil
+}
+
+// open opens a door's addresses, or takes what a kanmon that has died has left of them.
+func (d *Daemon) open(ctx context.Context, o *door) error {
+	if taken, err := d.shelf.take(o); taken || err != nil {
+		return err
+	}
+	return o.listener.Open(ctx, o.addresses)
 }
 
 // adopt takes the sockets of the door's addresses out of those that systemd opened: all of them, or none.
@@ -254,10 +262,13 @@ func (d *Daemon) carryOut(p *doorPlan, applied bool) {
 	}
 	d.linger(p.dropped, replacements, applied)
 	d.doors = append(p.kept, p.opened...)
+	if !d.host.SocketsGiven {
+		d.shelf.lay(d.doors)
+	}
 }
 
 func (d *Daemon) closeDoors() error {
-	errs := []error{d.lingering.close()}
+	errs := []error{d.lingering.close(), d.shelf.empty()}
 	for _, o := range d.doors {
 		errs = append(errs, o.close())
 	}

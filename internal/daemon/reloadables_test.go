@@ -58,6 +58,7 @@ var shownElsewhere = map[string]string{
 	"[[sending_ip]] ehlo":          "internal/daemon TestReloadLeavesSessionsAlone",
 	"[[sending_ip]] required":      "internal/daemon TestStartWithoutASendingIP",
 	"[[sending_ip]] floating":      "internal/outlet TestAbsentIPsComeAndGo",
+	"[[sending_ip]] ports":         "internal/daemon TestPortsOfASendingIP",
 	"[[sending_ip]] path":          "internal/outlet TestAPathWithANameIsDeadForAllItsIPs",
 	"[[sending_ip]] warm_up":       "internal/daemon TestAReloadChangesAWarmUpAndTakesItAway",
 	"[pool.NAME] ips":              "internal/daemon TestPoolsReachTheRouter",

@@ -9,6 +9,7 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/outlet"
+	"kanmon/internal/outlet/dial"
 	"kanmon/internal/outlet/provider"
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/policy/contain"
@@ -87,6 +88,20 @@ func sendingIPsOf(cfg *config.Config) (list []outlet.SendingIP) {
 		list = append(list, outlet.SendingIP{Address: ip.Address, Required: ip.Required, Floating: ip.Floating, Path: ip.Path})
 	}
 	return list
+}
+
+// dialling is how MXs are connected to.
+func (d *Daemon) dialling(cfg *config.Config) dial.Config {
+	c := dial.Config{Mark: cfg.Intercept.Mark, Guard: d.loops}
+	for i := range cfg.SendingIPs {
+		if first, last, some := cfg.SendingIPs[i].PortRange(); some {
+			if c.Ports == nil {
+				c.Ports = make(map[netip.Addr]dial.Ports)
+			}
+			c.Ports[cfg.SendingIPs[i].Address] = dial.Ports{First: first, Last: last}
+		}
+	}
+	return c
 }
 
 // watchSendingIPs says which sending IPs there are, and which of them warm up.

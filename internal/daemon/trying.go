@@ -90,7 +90,7 @@ func (o *operator) Try(ctx context.Context, order admin.TryOrder, who string) (a
 	kept := o.d.trying.keep(&try)
 	run := tryRun{
 		of: &o.d.trying, try: kept, call: call, rules: current.rules,
-		caller: trial.Caller{Dialer: dial.New(dial.Config{Mark: cfg.Intercept.Mark, Guard: o.d.loops}), TLS: session.ClientTLS()},
+		caller: trial.Caller{Dialer: dial.New(o.d.dialling(cfg)), TLS: session.ClientTLS()},
 	}
 	current.trust.guard(&run.caller, rule, call.MX)
 	o.d.trying.running.Go(func() {

@@ -205,6 +205,19 @@ func (l *Listener) Addrs() []netip.AddrPort {
 	return list
 }
 
+// Unbound calls do with each socket that is on whatever wires.
+func (l *Listener) Unbound(do func(a netip.AddrPort, fd int)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.sockets {
+		raw, err := s.SyscallConn()
+		if err != nil || s.on != (wire{}) {
+			continue
+		}
+		_ = raw.Control(func(fd uintptr) { do(s.addr, int(fd)) }) // fails only where it is closed
+	}
+}
+
 // Serve accepts connections until Close, and then returns.
 func (l *Listener) Serve() {
 	l.mu.Lock()

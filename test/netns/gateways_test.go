@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -207,11 +208,13 @@ func (w *twoGateways) load() (stop func()) {
 	}
 }
 
-func (w *twoGateways) send(from string) bool {
+func (w *twoGateways) send(from string) bool { return w.sendFrom("10.20.0.11", from) }
+
+func (w *twoGateways) sendFrom(msa, from string) bool {
 	began := time.Now()
 	token := strconv.FormatInt(w.number.Add(1), 10)
 	o := func() traffic.Outcome {
-		conn, err := w.msa.DialFrom(netip.MustParseAddr("10.20.0.11"), netip.MustParseAddrPort(clusterMX+":25"), 2*time.Second)
+		conn, err := w.msa.DialFrom(netip.MustParseAddr(msa), netip.MustParseAddrPort(clusterMX+":25"), 2*time.Second)
 		if err != nil {
 			return traffic.Unopened(began, err)
 		}
@@ -359,5 +362,70 @@ func TestTwoGatewaysByVRRP(t *testing.T) {
 	t.Logf("%d mails accepted: lost %d, twice %d; tries that the MSAs repeated ended at %v", sure, lost, twice, tries)
 	if lost != 0 {
 		t.Errorf("%d mails were lost", lost)
+	}
+}
+
+// Two gateways send from one IP at the same time, each from its own ports, as docs/howto/cluster.md sets it up: a router without any state gives each the
+// packets that are its own. One that stops takes nothing from the other.
+//
+// page: docs/howto/cluster.md
+func TestTwoGatewaysShareASendingIP(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/howto/cluster.md")
+	must(t, err)
+	_, recipe, _ := strings.Cut(string(text), "\n## One sending IP on several gateways\n")
+	w := newTwoGateways(t)
+	w.run(t, w.internet, fileOf(t, recipe, "on the router"))
+	for i, g := range w.gateways {
+		w.run(t, g.Host, fileOf(t, recipe, "on each gateway"))
+		g.kanmon, err = netlab.NewKanmon(g.Host, "")
+		must(t, err)
+		conf := fileOf(t, recipe, "/etc/kanmon/kanmon.toml")
+		if i == 1 {
+			conf = strings.ReplaceAll(conf, "20000-29999", "30000-39999")
+		}
+		must(t, g.kanmon.Configure(conf))
+		rules(t, g.kanmon, "apply")
+		must(t, g.kanmon.Start())
+		source := netip.AddrFrom4([4]byte{10, 20, 0, byte(21 + i)})
+		must(t, w.msa.Address("lan", netip.PrefixFrom(source, 24)))
+		must(t, w.msa.IP(fmt.Sprintf("rule add from %s lookup %d", source, 21+i)))
+		must(t, w.msa.IP(fmt.Sprintf("route add default via %s table %d", g.lan, 21+i)))
+	}
+	const mails = 100
+	var all sync.WaitGroup
+	send := func(gateway int) {
+		for range mails {
+			if !w.sendFrom(fmt.Sprintf("10.20.0.%d", 21+gateway), "a@acme.example") {
+				t.Errorf("gateway %d: a mail was not accepted", gateway+1)
+				return
+			}
+		}
+	}
+	for i := range w.gateways {
+		all.Go(func() { send(i) })
+	}
+	all.Wait()
+	if n := w.sent("203.0.113.50"); n != 2*mails {
+		t.Errorf("the MX has %d mails from the address that both have, want %d", n, 2*mails)
+	}
+	for i, g := range w.gateways {
+		own := regexp.MustCompile(`connected to \S+ from 203\.0\.113\.50:` + []string{"2", "3"}[i] + `\d{4}\n`)
+		eventually(t, fmt.Sprintf("gateway %d has connected %d times from its own ports", i+1, mails), func() bool {
+			return len(own.FindAllString(g.kanmon.SessionLog(), -1)) == mails
+		})
+	}
+	must(t, w.gateways[1].kanmon.Stop(10*time.Second))
+	send(0)
+}
+
+// run runs commands, a line each.
+func (w *twoGateways) run(t *testing.T, host *netlab.Host, lines string) {
+	t.Helper()
+	for line := range strings.Lines(lines) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			_, err := host.Run("sh", "-ec", line)
+			must(t, err)
+		}
 	}
 }

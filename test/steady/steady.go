@@ -23,8 +23,8 @@ import (
 // Pace is how often the MSA has a new mail, and with it how finely the time is known in which mail went directly.
 const Pace = 20 * time.Millisecond
 
-// mostAtOnce is how many mails are under way at most: where nothing answers, they become no crowd.
-const mostAtOnce = 10
+// MostAtOnce is how many mails are under way at most: where nothing answers, they become no crowd.
+const MostAtOnce = 10
 
 // patience is how long the MSA waits for each step of a session; it connects from one thread, and waits less for that.
 const (
@@ -80,7 +80,7 @@ func Start(ctx context.Context, world *netlab.Outbound) (*Sender, error) {
 	s.ended.Go(func() {
 		tick := time.NewTicker(Pace)
 		defer tick.Stop()
-		places := make(chan struct{}, mostAtOnce)
+		places := make(chan struct{}, MostAtOnce)
 		for n := 0; ; n++ {
 			select {
 			case <-ctx.Done():

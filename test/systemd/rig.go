@@ -29,6 +29,7 @@ type step struct {
 
 	person bool        // a person opens the way
 	calm   bool        // no mail is refused
+	few    bool        // none but what was under way
 	thief  bool        // another program may: for two seconds at most, and the guard's log tells
 	behind steady.Fate // what becomes of mail when the step is over
 }
@@ -117,8 +118,8 @@ func (r *rig) take(s step) error {
 	case t.Direct > 0 && !told:
 		complain("%d mails went directly, and the guard's log does not tell", t.Direct)
 	}
-	if s.calm && t.Refused > 0 {
-		complain("%d tries were refused", t.Refused)
+	if s.calm && t.Refused > 0 || s.few && t.Refused > steady.MostAtOnce {
+		complain("%d tries were refused: %s", t.Refused, t.Why)
 	}
 	if lost > 0 {
 		complain("%d mails are lost", lost)

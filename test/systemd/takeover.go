@@ -17,6 +17,8 @@ var takeoverSteps = []step{
 	{name: "the older package is put back, and takes over", do: downgrade, calm: true},
 	{name: "a boot behind it", do: bootWhole},
 	{name: "kanmon holds its listeners again", do: dropSocket},
+	{name: "it is killed, and systemd keeps its listeners", do: killWithoutSocket, few: true},
+	{name: "it stops, and systemd keeps nothing", do: stopWithoutSocket},
 }
 
 func (r *rig) runAll(commands ...string) error {
@@ -119,4 +121,25 @@ func downgrade(r *rig) error {
 func dropSocket(r *rig) error {
 	err := r.runAll("systemctl disable --now kanmon.socket", "systemctl stop kanmon kanmon@2 kanmon@3", "rm /etc/systemd/system/kanmon.socket", "systemctl daemon-reload", "systemctl start kanmon")
 	return errors.Join(err, r.works())
+}
+
+// killWithoutSocket: MSAs that connect until systemd starts it again wait. Sessions under way break, those alone.
+func killWithoutSocket(r *rig) error {
+	if err := r.keeps("2"); err != nil {
+		return err
+	}
+	return errors.Join(r.runAll("systemctl kill --signal KILL --kill-whom main kanmon", "sleep 3"), r.works())
+}
+
+func stopWithoutSocket(r *rig) error {
+	return errors.Join(r.runAll("systemctl stop kanmon"), r.keeps("0"), r.runAll("systemctl start kanmon"), r.works())
+}
+
+// keeps says how many descriptors systemd keeps for kanmon.
+func (r *rig) keeps(want string) error {
+	have, err := r.machine.run("systemctl", "show", "--value", "--property", "NFileDescriptorStore", "kanmon")
+	if err != nil || strings.TrimSpace(have) != want {
+		return fmt.Errorf("systemd keeps %q descriptors, want %s (%v)", strings.TrimSpace(have), want, err)
+	}
+	return nil
 }

@@ -213,6 +213,15 @@ func hostRows() []row {
 		{id: "backlog-short", name: "short backlog", doc: plain, host: proc("sys/net/core/somaxconn", "128\n"), want: "net.core.somaxconn: 128: a burst of connections would be dropped"},
 		{id: "conntrack-small", name: "small conntrack", doc: plain, host: proc("sys/net/netfilter/nf_conntrack_max", "8192\n"), want: "8192 entries, but 10000 redirected sessions need 20000", good: tproxy(plain), goodHost: proc("sys/net/netfilter/nf_conntrack_max", "8192\n")},
 		{id: "conntrack-filling", name: "conntrack nearly full", doc: plain, host: proc("sys/net/netfilter/nf_conntrack_count", "210000\n"), want: "210000 of 262144 entries are in use"},
+		{
+			id: "ports-outside", name: "ports that the kernel does not use", doc: strings.Replace(ips, "[[sending_ip]]\n", "[[sending_ip]]\nports = \"20000-39999\"\n", 1),
+			host: proc("sys/net/ipv4/ip_local_port_range", "32768\t60999\n"), want: "20000-39999 are not all within net.ipv4.ip_local_port_range, 32768-60999",
+			good: strings.Replace(ips, "[[sending_ip]]\n", "[[sending_ip]]\nports = \"33000-59999\"\n", 1),
+		},
+		{
+			id: "ports-outside", name: "an old kernel", doc: strings.Replace(ips, "[[sending_ip]]\n", "[[sending_ip]]\nports = \"33000-59999\"\n", 1),
+			host: proc("sys/kernel/osrelease", "6.1.0-18-amd64\n"), want: "this kernel, 6.1.0-18-amd64, cannot keep to them",
+		},
 		{id: "ports-few", name: "few ports", doc: plain, host: proc("sys/net/ipv4/ip_local_port_range", "60000\t60999\n"), want: "1000 source ports toward one IPv4 MX, but 10000 sessions"},
 		{
 			id: "ports-few", name: "few ports of one family", doc: ips + "[limits]\nsessions = 12000\n", host: proc("sys/net/ipv4/ip_local_port_range", "50000\t60999\n"),

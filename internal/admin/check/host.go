@@ -38,9 +38,10 @@ type Host struct {
 	Built        time.Time                                             // when this program was, at the earliest; the zero time: not known
 	Now          func() time.Time                                      // nil: time.Now
 
-	As           *User // whose eyes files are seen with; nil: those of the unit's user, else of this process
-	SocketsGiven bool  // systemd has opened the listeners
-	Serving      bool  // kanmon runs: the listeners are its own
+	As           *User                     // whose eyes files are seen with; nil: those of the unit's user, else of this process
+	SocketsGiven bool                      // systemd has opened the listeners
+	Listens      func(netip.AddrPort) bool // reports that a listener is there already, of a kanmon that has died; nil: none is
+	Serving      bool                      // kanmon runs: the listeners are its own
 
 	// InUse reports the databases that this process has open; nil: none. It must not open and close such a file:
 	// SQLite's locks on it would be gone. What it has open it has looked at.

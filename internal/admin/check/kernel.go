@@ -78,21 +78,41 @@ func (c *checker) ports(sessions uint64) {
 	if !ok {
 		return
 	}
-	ips := map[string]uint64{}
-	for _, ip := range c.Config.SendingIPs {
-		ips[config.Family(ip.Address)]++
+	ports := map[string]uint64{}
+	for i := range c.Config.SendingIPs {
+		ip := &c.Config.SendingIPs[i]
+		first, last, some := ip.PortRange()
+		if !some {
+			ports[config.Family(ip.Address)] += high - low + 1
+			continue
+		}
+		ports[config.Family(ip.Address)] += uint64(last-first) + 1
+		if release, known := c.Host.sysctl("kernel/osrelease"); known && !keepsToPorts(release) {
+			c.find(portsOutside, fmt.Sprintf("sending_ip[%d].ports", i), "this kernel, "+strings.TrimSpace(release)+", cannot keep to them", "want Linux 6.3 or newer, or no ports")
+		}
+		if uint64(first) < low || uint64(last) > high {
+			c.find(portsOutside, fmt.Sprintf("sending_ip[%d].ports", i), fmt.Sprintf("%s are not all within net.ipv4.ip_local_port_range, %d-%d: the kernel would use others", ip.Ports, low, high),
+				fmt.Sprintf(`sysctl -w net.ipv4.ip_local_port_range="%d %d"`, min(low, uint64(first)), max(high, uint64(last))))
+		}
 	}
 	if len(c.Config.SendingIPs) == 0 {
-		ips["IPv4"] = 1 // the kernel's choice
+		ports["IPv4"] = high - low + 1 // the kernel's choice
 	}
 	for _, family := range []string{"IPv4", "IPv6"} { // the range is one for both
-		have := (high - low + 1) * ips[family]
+		have := ports[family]
 		if have == 0 || have >= sessions {
 			continue
 		}
 		c.findAt(portsFew, "net.ipv4.ip_local_port_range", fmt.Sprintf("%d source ports toward one %s MX, but %d sessions may all go there", have, family, sessions),
 			fmt.Sprintf(`sysctl -w net.ipv4.ip_local_port_range="1024 65535", or more %s sending IPs`, family))
 	}
+}
+
+// keepsToPorts reports whether a kernel knows IP_LOCAL_PORT_RANGE.
+func keepsToPorts(release string) bool {
+	major, minor := 0, 0
+	_, _ = fmt.Sscanf(release, "%d.%d", &major, &minor)
+	return major > 6 || major == 6 && minor >= 3
 }
 
 // portRange returns the source ports that the kernel chooses from.

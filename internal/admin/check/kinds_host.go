@@ -224,6 +224,12 @@ var (
 		Why:     "when it is full, the kernel drops new connections of everybody on this host",
 		Cure:    "sysctl -w net.netfilter.nf_conntrack_max=…, and nf_conntrack_tcp_timeout_time_wait=30",
 	})
+	portsOutside = declare(Kind{
+		ID: "ports-outside", Severity: Error, Refuses: true,
+		Meaning: "the `ports` of a sending IP are not all within net.ipv4.ip_local_port_range, or the kernel cannot keep to them",
+		Why:     "the kernel would use other ports than these, and the replies of MXs would go to another gateway",
+		Cure:    `sysctl -w net.ipv4.ip_local_port_range="20000 65535", or other ports`,
+	})
 	portsFew = declare(Kind{
 		ID: "ports-few", Severity: Warning,
 		Meaning: "the sending IPs of a family have fewer source ports toward one MX than there may be sessions",

@@ -149,6 +149,9 @@ func (c *checker) listeners() {
 	}
 	sockets := c.Host.sockets()
 	for _, l := range c.Config.Listeners() {
+		if c.Host.Listens != nil && c.Host.Listens(l) {
+			continue
+		}
 		if i := slices.IndexFunc(sockets, func(s socket) bool { return s.user != own && s.collides(l) }); i >= 0 {
 			who := cmp.Or(host.Holder(c.Host.proc(""), sockets[i].inode), "something else")
 			c.find(portTaken, "intercept.listen", fmt.Sprintf("%s listens on %s, where kanmon is to listen on %s", who, sockets[i].at, l), fmt.Sprintf("ss -ltnp 'sport = :%d'", l.Port()))

@@ -8,6 +8,9 @@
 //  1. [New] with the loop guard of the listeners.
 //  2. [Dialer.DialFrom] for every MX leg; the session closes the connection and then calls Outbound.Closed.
 //
+// A sending IP that several hosts have may be given a part of the source ports (IP_LOCAL_PORT_RANGE, Linux 6.3, ip(7)): a router leads what comes back to the
+// right host by the port.
+//
 // Privileges: none, but CAP_NET_RAW or CAP_NET_ADMIN if a mark is set (SO_MARK, socket(7)).
 package dial
 
@@ -37,22 +40,54 @@ type Guard interface {
 type Config struct {
 	Mark  uint32 // SO_MARK of every connection, for the firewall and for policy routing; 0: not set
 	Guard Guard  // nil: nobody is told
+
+	Ports map[netip.Addr]Ports // of sending IPs that may use only some
 }
+
+// Ports are source ports, the first and the last of them.
+type Ports struct{ First, Last uint16 }
 
 // A Dialer opens connections to MXs. It is immutable and safe for concurrent use; a reload makes a new one.
 type Dialer struct {
 	mark  uint32
 	guard Guard
 	tcp   net.Dialer
+	ports map[netip.Addr]Ports
 }
 
 // New makes a Dialer.
 func New(c Config) *Dialer {
-	d := &Dialer{mark: c.Mark, guard: c.Guard}
+	d := &Dialer{mark: c.Mark, guard: c.Guard, ports: c.Ports}
 	d.tcp = net.Dialer{KeepAlive: -1, ControlContext: d.control} // whoever waits long for an MX sees to that
 	// MPTCP would put an option into every SYN that MXs' firewalls have to understand, and gains a relay nothing.
 	d.tcp.SetMultipathTCP(false)
 	return d
+}
+
+// from returns what connects from a sending IP.
+func (d *Dialer) from(ip netip.Addr) net.Dialer {
+	ports, some := d.ports[ip]
+	if !some {
+		return d.tcp
+	}
+	tcp := d.tcp
+	tcp.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
+		var failed error
+		err := c.Control(func(fd uintptr) {
+			if err := SetPorts(int(fd), ports); err != nil {
+				failed = os.NewSyscallError("setsockopt IP_LOCAL_PORT_RANGE", err)
+			}
+		})
+		return errors.Join(err, failed, d.control(ctx, network, address, c))
+	}
+	return tcp
+}
+
+// SetPorts has a socket choose among some source ports. What of them lies outside of net.ipv4.ip_local_port_range the kernel heeds not: who configures
+// them must know.
+func SetPorts(fd int, p Ports) error {
+	const ipLocalPortRange = 51 // of linux/in.h; at the IPv4 level for IPv6 sockets too
+	return unix.SetsockoptInt(fd, unix.SOL_IP, ipLocalPortRange, int(p.Last)<<16|int(p.First))
 }
 
 // DialFrom connects from a sending IP; from the zero Addr the kernel chooses. With an error the Outbound still names it. Errors are
@@ -69,7 +104,8 @@ func (d *Dialer) DialFrom(ctx context.Context, from netip.Addr, destination neti
 		network = "tcp4"
 	}
 	// In observe mode this binds to the wildcard address, which IP_BIND_ADDRESS_NO_PORT makes a no-op.
-	conn, err := d.tcp.DialTCP(ctx, network, netip.AddrPortFrom(from, 0), destination)
+	tcp := d.from(from)
+	conn, err := tcp.DialTCP(ctx, network, netip.AddrPortFrom(from, 0), destination)
 	if err != nil {
 		landed(netip.AddrPort{})
 		return session.Outbound{SendingIP: from}, explain(err, from, destination)
