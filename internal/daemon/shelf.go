@@ -174,10 +174,19 @@ func saySystemd(state string, files ...int) bool {
 		return false
 	}
 	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(shelfPatience))
 	var rights []byte
 	if len(files) > 0 {
 		rights = unix.UnixRights(files...)
 	}
-	_, _, err = conn.WriteMsgUnix([]byte(state), rights, nil)
-	return err == nil
+	raw, err := conn.SyscallConn() // package net sends no descriptors by a socket that is connected
+	if err != nil {
+		return false
+	}
+	var failed error
+	err = raw.Write(func(fd uintptr) bool {
+		failed = unix.Sendmsg(int(fd), []byte(state), rights, nil, 0)
+		return !errors.Is(failed, unix.EAGAIN)
+	})
+	return err == nil && failed == nil
 }

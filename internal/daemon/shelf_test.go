@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"bufio"
+	"errors"
 	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -153,4 +155,69 @@ func TestListenersThatAreNotWantedMakeWay(t *testing.T) {
 	if got := k.names(); len(got) != 0 {
 		t.Errorf("behind an end in order %q are kept", got)
 	}
+}
+
+// systemd gets the descriptors with the words, and hears when all copies of a barrier are closed.
+func TestDescriptorsComeWithTheirWords(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	s, l := newShelf(), newListener(t)
+	defer l.Close()
+	raw, err := l.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if !s.say("FDSTORE=1\nFDNAME=x", int(fd)) {
+			t.Error("it is not said")
+		}
+	})
+	heard := func() (string, *os.File) {
+		text, rights := make([]byte, 100), make([]byte, unix.CmsgSpace(4))
+		n, more, _, _, err := systemd.ReadMsgUnix(text, rights)
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages, err := unix.ParseSocketControlMessage(rights[:more])
+		if err != nil || len(messages) != 1 {
+			t.Fatalf("%q comes with %d messages, %v", text[:n], len(messages), err)
+		}
+		files, err := unix.ParseUnixRights(&messages[0])
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%q comes with %d files, %v", text[:n], len(files), err)
+		}
+		return string(text[:n]), os.NewFile(uintptr(files[0]), "given")
+	}
+	text, file := heard()
+	same, err := net.FileListener(file)
+	if err != nil || text != "FDSTORE=1\nFDNAME=x" || same.Addr().String() != l.Addr().String() {
+		t.Errorf("heard %q, %v, %v", text, same, err)
+	}
+	_ = errors.Join(file.Close(), same.Close())
+	settled := make(chan time.Duration)
+	go func() {
+		begun := time.Now()
+		s.settle()
+		settled <- time.Since(begun)
+	}()
+	text, file = heard()
+	time.Sleep(50 * time.Millisecond)
+	_ = file.Close()
+	if took := <-settled; text != "BARRIER=1" || took < 40*time.Millisecond || took >= shelfPatience {
+		t.Errorf("heard %q, settled after %s", text, took)
+	}
+}
+
+func newListener(t *testing.T) *net.TCPListener {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.(*net.TCPListener)
 }
