@@ -138,8 +138,8 @@ func stopWithoutSocket(r *rig) error {
 // keeps says how many descriptors systemd keeps for kanmon.
 func (r *rig) keeps(want string) error {
 	have, err := r.machine.run("systemctl", "show", "--value", "--property", "NFileDescriptorStore", "kanmon")
-	if err != nil || strings.TrimSpace(have) != want {
-		return fmt.Errorf("systemd keeps %q descriptors, want %s (%v)", strings.TrimSpace(have), want, err)
+	if err == nil && strings.TrimSpace(have) != want {
+		err = fmt.Errorf("systemd keeps %q descriptors, want %s", strings.TrimSpace(have), want)
 	}
-	return nil
+	return err
 }
