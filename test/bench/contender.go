@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	_ "embed" // the configurations of HAProxy and nginx
 	"fmt"
 	"net/netip"
@@ -29,6 +30,9 @@ type contender struct {
 	journal   string             // folder of its records; "" if it keeps none
 	pid       int                // of the running proxy, 0 if there is none
 	stop      func()
+
+	counts  bool // the verdicts in its records are counted
+	scanned int  // that there were
 }
 
 // Names that the report knows.
@@ -189,6 +193,7 @@ const sendersConfig = `
 [[tenant]]
 name    = "bench"
 sources = ["%[1]v"]
+scan    = %[3]q
 
 [[sender_limit]]
 name  = "account-hour"
@@ -203,6 +208,16 @@ file = "%[2]s/standing.db"
 [senders]
 file = "%[2]s/senders.db"
 `
+
+// behindConfig has a part of all messages scanned.
+const behindConfig = `
+[[scanner]]
+name = "bench"
+type = "rspamd"
+url  = "http://%s"
+`
+
+const scannerAddress = "127.0.0.1:11333"
 
 // metricsConfig has what happens counted, for nobody who asks.
 const metricsConfig = `
@@ -224,7 +239,13 @@ func (r *rig) launchKanmon(c *contender) error {
 		text += fmt.Sprintf(journalConfig, c.journal)
 	}
 	if r.conf.senders {
-		text += fmt.Sprintf(sendersConfig, sourceNetwork(c.network), c.journal)
+		scan := "off"
+		if r.conf.behind && c.name != before {
+			scan = "sample"
+			text += fmt.Sprintf(behindConfig, scannerAddress)
+			c.counts = true
+		}
+		text += fmt.Sprintf(sendersConfig, sourceNetwork(c.network), c.journal, scan)
 	}
 	if r.conf.metrics && c.name != before {
 		text += fmt.Sprintf(metricsConfig, c.port-metricsPort)
@@ -265,6 +286,13 @@ func (c *contender) emptyJournal() error {
 		return fmt.Errorf("empty journal: %w", err)
 	}
 	for _, file := range files {
+		if c.counts && filepath.Base(file) == "records.jsonl" {
+			records, err := os.ReadFile(file)
+			if err != nil {
+				return fmt.Errorf("read journal: %w", err)
+			}
+			c.scanned += bytes.Count(records, []byte(`"type":"judged"`))
+		}
 		if strings.Contains(filepath.Base(file), ".db") { // of the state, which the kanmon that writes it would not understand
 			continue
 		}

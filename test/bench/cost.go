@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"os"
+
+	"kanmon/test/netlab"
 )
 
 // What a change costs: this kanmon and the one before it, in one run. The two take turns, and turns are added until the interval of
@@ -30,7 +32,8 @@ const (
 // A costResult is what the two cost in a cell, turn by turn.
 type costResult struct {
 	cell
-	rounds []round
+	rounds  []round
+	scanned int // messages of all rounds whose records have a verdict of the scanner
 }
 
 func (r *rig) measureCost(ctx context.Context) ([]costResult, error) {
@@ -42,6 +45,11 @@ func (r *rig) measureCost(ctx context.Context) ([]costResult, error) {
 	if r.conf.quick {
 		most = quickTurns
 	}
+	if r.conf.behind {
+		if err := r.startScanner(); err != nil {
+			return nil, err
+		}
+	}
 	var out []costResult
 	err := r.withProxies(pair, copyBufferSpeed, func() error {
 		for _, cell := range costCells {
@@ -49,11 +57,14 @@ func (r *rig) measureCost(ctx context.Context) ([]costResult, error) {
 				continue
 			}
 			result := costResult{cell: cell}
+			r.named(kanmon).scanned = 0
 			for turn := range most {
 				one := make(round)
 				for i := range pair {
 					c := pair[(i+turn)%2] // neither is always the one behind
-					s, err := r.measure(ctx, c, r.spec(cell))
+					spec := r.spec(cell)
+					spec.Vary = r.conf.behind // else one verdict would do for all
+					s, err := r.measure(ctx, c, spec)
 					if err != nil {
 						return err
 					}
@@ -64,12 +75,29 @@ func (r *rig) measureCost(ctx context.Context) ([]costResult, error) {
 					break
 				}
 			}
+			result.scanned = r.named(kanmon).scanned
 			out = append(out, result)
 			fmt.Fprintf(os.Stderr, "bench: cost, %s, %d turns\n", cell.name, len(result.rounds))
 		}
 		return nil
 	})
 	return out, err
+}
+
+func (r *rig) startScanner() (err error) {
+	if r.world.scanner, err = netlab.StartRole(r.world.gateway, "scanner", scannerOrder{Listen: scannerAddress}); err == nil {
+		err = r.world.scanner.Answers.Decode(new(bool))
+	}
+	return err
+}
+
+// share is that of kanmon's messages that were scanned.
+func (c *costResult) share() float64 {
+	messages := 0
+	for _, one := range c.rounds {
+		messages += one[kanmon].Acked
+	}
+	return float64(c.scanned) / float64(max(messages, 1))
 }
 
 // ratio gives the CPU a message of kanmon to that of the one before it: the mean of the turns' logarithms, and half the width of its 95 %
@@ -110,5 +138,10 @@ func (r *results) writeCost(w io.Writer) {
 		cpu := func(s *sample) float64 { return s.perMessage(s.proxy.All()) }
 		mean, half := c.ratio()
 		fmt.Fprintf(w, "| %s | %d | %v | %v | %.3f ± %.3f |\n", c.name, len(c.rounds), of(c.rounds, before, cpu), of(c.rounds, kanmon, cpu), mean, half)
+	}
+	for i := range r.cost {
+		if c := &r.cost[i]; c.scanned > 0 {
+			fmt.Fprintf(w, "\n%s: %.1f %% of kanmon's messages were scanned behind their replies; the one before had no scanner. The scanner's CPU is not counted.\n", c.name, 100*c.share())
+		}
 	}
 }

@@ -68,6 +68,7 @@ type config struct {
 	before     string         // the program of the contender of that name
 	senders    bool           // kanmon has a tenant, a limit, containment and files of state
 	metrics    bool           // kanmon counts for Prometheus; the one before does not
+	behind     bool           // kanmon has a scanner asked about one of ten messages behind their replies; the one before does not
 }
 
 func configFromArgs() config {
@@ -86,7 +87,9 @@ func configFromArgs() config {
 	})
 	flag.BoolVar(&c.senders, "senders", false, "kanmon has a tenant, a limit, containment and files of state")
 	flag.BoolVar(&c.metrics, "metrics", false, "kanmon counts for Prometheus; the contender \"before\" does not")
+	flag.BoolVar(&c.behind, "behind", false, "kanmon has a scanner asked about one of ten messages behind their replies, with -senders; the contender \"before\" does not")
 	flag.Parse()
+	c.senders = c.senders || c.behind
 	if c.before != "" {
 		if path, err := filepath.Abs(c.before); err == nil {
 			c.before = path

@@ -79,6 +79,9 @@ func (r *rig) close() error {
 		r.halt(c)
 	}
 	if r.world != nil {
+		if r.world.scanner != nil {
+			r.world.scanner.Stop()
+		}
 		for _, s := range []*sink{r.world.sink, r.world.tarpit} {
 			if s != nil {
 				s.Stop()

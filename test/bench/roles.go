@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"time"
 
 	"kanmon/test/bench/bytecopy"
 	"kanmon/test/bench/load"
@@ -13,7 +17,7 @@ import (
 )
 
 // roles are what this program does when it is started again by itself.
-var roles = map[string]netlab.RoleFunc{"source": sourceRole, "mx": mxRole, bytecopy.RoleName: bytecopy.Role}
+var roles = map[string]netlab.RoleFunc{"source": sourceRole, "mx": mxRole, "scanner": scannerRole, bytecopy.RoleName: bytecopy.Role}
 
 // A sourceEvent is what the source says on its standard output.
 type sourceEvent struct {
@@ -73,4 +77,38 @@ func mxRole(in io.Reader, out io.Writer) error {
 		}
 	}()
 	return server.Serve(ctx)
+}
+
+// A scannerOrder is the line of the scanner's standard input, which is answered when it listens.
+type scannerOrder struct{ Listen string }
+
+// scannerRole is an Rspamd that finds every message clean, in no time.
+func scannerRole(in io.Reader, out io.Writer) error {
+	orders, answers := json.NewDecoder(in), json.NewEncoder(out)
+	var first scannerOrder
+	if err := orders.Decode(&first); err != nil {
+		return fmt.Errorf("read where to listen: %w", err)
+	}
+	listener, err := net.Listen("tcp4", first.Listen)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ping" {
+			_, _ = io.WriteString(w, "pong\r\n")
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, `{"is_skipped":false,"score":0.5,"required_score":15,"action":"no action","time_real":0.001,"symbols":{"R":{"score":0.5}}}`)
+	})}
+	go func() {
+		defer func() { _ = server.Close() }()
+		if answers.Encode(true) == nil {
+			_, _ = io.Copy(io.Discard, in) // until the runner ends it
+		}
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
 }

@@ -52,6 +52,8 @@ type world struct {
 	sink   *sink         // takes mail
 	tarpit *sink         // holds sessions, while there is one
 	holder *netlab.Child // their source
+
+	scanner *netlab.Child // of messages; nil: none is scanned
 }
 
 // aside gives the processes that are there besides the proxies, the MX and its source.
@@ -62,6 +64,9 @@ func (w *world) aside() []*netlab.Child {
 	}
 	if w.holder != nil {
 		children = append(children, w.holder)
+	}
+	if w.scanner != nil {
+		children = append(children, w.scanner)
 	}
 	return children
 }

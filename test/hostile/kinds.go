@@ -16,12 +16,14 @@ type kind struct {
 	tls      bool
 	sample   bool // it is among those of a quick run
 	guilty   bool // it is seen by MXs of several operators: its sender must be contained
+	content  bool // it is one only where messages are scanned
 }
 
 // Kinds that others speak of.
 const (
 	nothing       = "nothing"
 	impersonation = "impersonation"
+	held          = "held"
 )
 
 var utf8Keywords = []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"}
@@ -61,6 +63,7 @@ var kinds = []kind{
 	{name: "drip", what: "1,000 messages that come an octet at a time", attack: (*attacker).drip, sample: true},
 	{name: "header", what: "a header of 5 MB on one line", attack: (*attacker).hugeHeader},
 	{name: "bodies", what: "messages of 10 MB", attack: (*attacker).bigBodies},
+	{name: held, what: "messages of 25 MB, which a scanner is asked about before they leave", attack: (*attacker).heldBodies, content: true},
 	{name: "smuggling", what: "messages with look-alikes of their end", attack: (*attacker).smuggling, sample: true},
 	{name: "tarpit-dot", what: "messages of 250 KB to an MX that lets the reply wait", attack: (*attacker).quarterMegabytes, mx: waits(".", 20*time.Second)},
 	{name: "keywords", what: "an MX with a hundred new EHLO keywords in each session", attack: (*attacker).plain, mx: newKeywords},

@@ -161,6 +161,18 @@ func (a *attacker) bigBodies() {
 	})
 }
 
+func (a *attacker) heldBodies() {
+	block := strings.Repeat(strings.Repeat("x", 76)+"\r\n", 1000)
+	a.body(20, func(w io.Writer) error {
+		for range 320 {
+			if _, err := io.WriteString(w, block); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 func (a *attacker) quarterMegabytes() {
 	text := shortBody + strings.Repeat("\r\n"+strings.Repeat("x", 70), 3400)
 	a.body(300, func(w io.Writer) error {

@@ -31,7 +31,7 @@ import (
 )
 
 // roles are what this program does when it is started again by itself.
-var roles = map[string]netlab.RoleFunc{attackRole: attack, evilRole: evil, bytecopy.RoleName: bytecopy.Role}
+var roles = map[string]netlab.RoleFunc{attackRole: attack, evilRole: evil, scannerRole: scanner, bytecopy.RoleName: bytecopy.Role}
 
 func main() {
 	if code, done := netlab.RunRole(roles); done {
@@ -59,6 +59,8 @@ type config struct {
 	rounds int
 	window time.Duration // of one contender in one round
 	warmup time.Duration // the part of it that is not measured
+
+	content bool // messages are scanned, those of everybody, before they leave
 }
 
 func configFromArgs() config {
@@ -68,6 +70,7 @@ func configFromArgs() config {
 	flag.StringVar(&c.log, "log", "", "write kanmon's own log to this `file`")
 	flag.StringVar(&only, "only", "", "only these `kinds`, separated by commas")
 	flag.BoolVar(&c.quick, "quick", os.Getenv("QUICK") == "1", "a second of each kind, kanmon alone; QUICK=1 says the same")
+	flag.BoolVar(&c.content, "content", false, "all messages are held until a scanner has seen them")
 	flag.IntVar(&c.rounds, "rounds", 3, "windows of each kind and contender")
 	flag.DurationVar(&c.window, "window", 4500*time.Millisecond, "length of a window")
 	flag.Parse()

@@ -26,6 +26,7 @@ type rig struct {
 	share  string // how much of the machine the attackers have
 
 	copier, attackers, evil *netlab.Child
+	scanner                 *netlab.Child // nil: no message is scanned
 
 	honest  *honest
 	ledger  *traffic.Ledger
@@ -59,7 +60,7 @@ func newRig(conf config) (_ *rig, err error) {
 	if r.street, err = netlab.NewStreet(lab); err != nil {
 		return nil, err
 	}
-	steps := []func() error{r.serveNames, r.serveSites, r.startKanmon, r.startCopier, r.startAttackers}
+	steps := []func() error{r.serveNames, r.serveSites, r.startScanner, r.startKanmon, r.startCopier, r.startAttackers}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, err
@@ -74,7 +75,7 @@ func (r *rig) close() error {
 		r.honest.stop()
 	}
 	r.watch.stop()
-	for _, c := range []*netlab.Child{r.attackers, r.evil, r.copier} {
+	for _, c := range []*netlab.Child{r.attackers, r.evil, r.copier, r.scanner} {
 		if c != nil {
 			c.Stop()
 		}
@@ -119,11 +120,28 @@ tenant_volume  = 1000000
 socket = "%[1]s/admin.sock"
 `
 
+// contentConfig has messages of any size held. Nobody is old enough here to be ordinary.
+const contentConfig = `
+[content]
+enforce      = true
+hold_memory  = "256MiB"
+hold_message = "32MiB"
+
+[[scanner]]
+name    = "scripted"
+type    = "rspamd"
+url     = "http://%s"
+largest = "32MiB"
+`
+
 func (r *rig) config() string {
 	var config strings.Builder
 	config.WriteString(netlab.StreetConfig())
 	tenant := func(name string, v4, v6 int) {
 		fmt.Fprintf(&config, "\n[[tenant]]\nname = %q\nsources = [\"10.77.%d.0/24\", \"fd77:0:%x::/48\"]\n", name, v4, v6)
+		if r.conf.content {
+			config.WriteString("scan = \"all\"\n")
+		}
 	}
 	for i, name := range honestTenants {
 		tenant(name, 1+i, 1+i)
@@ -132,6 +150,9 @@ func (r *rig) config() string {
 		tenant(k.tenant(), 100+i, 100+i)
 	}
 	fmt.Fprintf(&config, operatorConfig, r.kanmon.Folder())
+	if r.conf.content {
+		fmt.Fprintf(&config, contentConfig, scannerAddress)
+	}
 	return config.String()
 }
 

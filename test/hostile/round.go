@@ -52,6 +52,9 @@ func (r *rig) attackAll(ctx context.Context) error {
 	fmt.Fprintf(os.Stderr, "hostile: mail flows, and the attackers have %s\n", r.share)
 	r.watch.start(r)
 	for i, k := range kinds {
+		if k.content && !r.conf.content {
+			continue
+		}
 		if len(r.conf.only) > 0 && !slices.Contains(r.conf.only, k.name) || len(r.conf.only) == 0 && r.conf.quick && !k.sample {
 			continue
 		}

@@ -321,15 +321,31 @@ func TestUpgradesUnderLoad(t *testing.T) {
 		r.configure("60s", "330s")
 		must(t, r.active.Signal(syscall.SIGHUP))
 		time.Sleep(2 * time.Second)
-		begun := time.Now()
+		begun, idles := time.Now(), r.idleSession()
 		r.upgrade(false)
 		r.settleOld(400 * time.Second)
+		if took := time.Since(begun); took < 50*time.Second {
+			t.Errorf("an old kanmon has ended after %s, and a session that has idled for less than a minute with it", took)
+		}
+		must(t, idles.Close())
 		t.Logf("with the times that are usual an old kanmon has ended after %s", time.Since(begun).Round(time.Second))
 	}
 	done := <-reloads
 	close(r.over)
 	r.sends.Wait()
 	r.report(done)
+}
+
+// idleSession is one that an MSA keeps, and says nothing on.
+func (r *handoverRig) idleSession() net.Conn {
+	conn, err := r.world.MSAs[0].DialFrom(netlab.MSAAddr(1, false), netip.AddrPortFrom(netlab.MXAddr(1, false), 25), 20*time.Second)
+	must(r.t, err)
+	in := bufio.NewReader(conn)
+	code, err := readCode(in)
+	if must(r.t, err); code != "220" || !r.says(conn, in, "EHLO msa.example", "250") {
+		r.t.Errorf("an MSA that is to idle was told %q", code)
+	}
+	return conn
 }
 
 func (r *handoverRig) killOld() {

@@ -19,6 +19,7 @@ type Spec struct {
 	Size     int            // octets of one message, from the first octet after DATA's reply to the last before the dot; at least 64
 	TLS      bool           // use STARTTLS; the certificate is not checked
 	Opening  int            // sessions not yet past EHLO at once; 0: no limit
+	Vary     bool           // no two messages have the same text
 	Pace     time.Duration  // time between the starts of two messages of a session, at least; 0: none
 	Warmup   time.Duration  // time before the window opens
 	Window   time.Duration  // time that counts; 0: no window, the sessions run until the context ends and are then cut

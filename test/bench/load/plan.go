@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"kanmon/test/bench/mx"
@@ -19,6 +20,7 @@ type plan struct {
 	opens, closes     time.Duration // the window, on the clock
 	ehlo, startTLS    []byte
 	group, body, quit []byte
+	number            atomic.Int64 // of messages that differ
 }
 
 func newPlan(spec Spec) *plan {
@@ -33,6 +35,16 @@ func newPlan(spec Spec) *plan {
 	p.opens = p.clock.Now() + spec.Warmup
 	p.closes = p.opens + spec.Window
 	return p
+}
+
+// next gives the message that is sent next, with its end.
+func (p *plan) next() []byte {
+	if !p.spec.Vary {
+		return p.body
+	}
+	own := bytes.Clone(p.body)
+	copy(own[len(header):], fmt.Sprintf("%016d", p.number.Add(1)))
+	return own
 }
 
 // over says that no further message may begin.
@@ -58,10 +70,12 @@ func (p *plan) acked(t *tally, now, began, sent, connected time.Duration, first 
 	}
 }
 
+const header = "Subject: benchmark\r\n\r\n"
+
 // message makes a message of exactly size octets whose lines need no dot-stuffing.
 func message(size int) []byte {
 	m := make([]byte, 0, size)
-	m = append(m, "Subject: benchmark\r\n\r\n"...)
+	m = append(m, header...)
 	text := bytes.Repeat([]byte("x"), 70)
 	for {
 		left := size - len(m)

@@ -53,7 +53,7 @@ func (l *loop) advance(s *session) {
 		l.opening--
 		l.nextMessage(s)
 	case stepGroup:
-		l.send(s, stepBody, 1, l.plan.body)
+		l.send(s, stepBody, 1, l.plan.next())
 	case stepBody:
 		l.acknowledged(s)
 	case stepQuit:

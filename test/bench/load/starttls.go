@@ -87,7 +87,7 @@ func (s *tlsSession) messages(connected time.Duration) error {
 		if _, err := s.exchange(s.plan.group, 3); err != nil {
 			return err
 		}
-		sent, err := s.exchange(s.plan.body, 1)
+		sent, err := s.exchange(s.plan.next(), 1)
 		if err != nil {
 			return err
 		}
