@@ -193,8 +193,7 @@ const sendersConfig = `
 [[tenant]]
 name    = "bench"
 sources = ["%[1]v"]
-scan    = %[3]q
-
+%[3]s
 [[sender_limit]]
 name  = "account-hour"
 per   = "account"
@@ -239,9 +238,9 @@ func (r *rig) launchKanmon(c *contender) error {
 		text += fmt.Sprintf(journalConfig, c.journal)
 	}
 	if r.conf.senders {
-		scan := "off"
+		scan := "" // an older kanmon knows no such key
 		if r.conf.behind && c.name != before {
-			scan = "sample"
+			scan = "scan    = \"sample\"\n"
 			text += fmt.Sprintf(behindConfig, scannerAddress)
 			c.counts = true
 		}
