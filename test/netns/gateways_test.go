@@ -28,10 +28,12 @@ type gateway struct {
 	vrrp   *netlab.Process
 }
 
-// A twoGateways is MSAs and two gateways on one network, as docs/howto/cluster.md has them, and an MX behind a router.
-type twoGateways struct {
+// A cluster is MSAs and gateways on one network, as docs/howto/cluster.md has them, and an MX behind a router.
+type cluster struct {
+	lab           *netlab.Lab
 	msa, internet *netlab.Host
-	gateways      [2]*gateway
+	router        *netlab.Host // of MSAs elsewhere; nil: there is none
+	gateways      []*gateway
 	number        atomic.Int64 // of mails
 
 	mu     sync.Mutex
@@ -48,10 +50,10 @@ const (
 	moveInTime = 2 * time.Minute // seconds, where scripts need no seconds to begin, as on a machine that has much else to do
 )
 
-func newTwoGateways(t *testing.T) *twoGateways {
+func newCluster(t *testing.T, gateways int) *cluster {
 	t.Helper()
 	lab := newLab(t)
-	w := &twoGateways{taken: map[string]int{}, from: map[netip.Addr]int{}, tries: map[string]int{}}
+	w := &cluster{lab: lab, taken: map[string]int{}, from: map[netip.Addr]int{}, tries: map[string]int{}}
 	host := func(name string) *netlab.Host {
 		h, err := lab.Host(name)
 		must(t, err)
@@ -65,9 +67,9 @@ func newTwoGateways(t *testing.T) *twoGateways {
 	must(t, w.internet.Address("lo", netip.PrefixFrom(netlab.DNSServer, 32)))
 	must(t, lab.Link(netlab.Port{Host: w.msa, Name: "lan", Addresses: prefix("10.20.0.11/24")}, netlab.Port{Host: w.internet, Name: "msa", Bridge: "lan0"}))
 	must(t, w.msa.Route("default", netip.MustParseAddr(nextHop)))
-	for i := range w.gateways {
+	for i := range gateways {
 		g := &gateway{Host: host(fmt.Sprintf("gw%d", i+1)), lan: fmt.Sprintf("10.20.0.%d", i+2)}
-		w.gateways[i] = g
+		w.gateways = append(w.gateways, g)
 		must(t, lab.Link(netlab.Port{Host: g.Host, Name: "lan", Addresses: prefix(g.lan + "/24")}, netlab.Port{Host: w.internet, Name: g.Name + "l", Bridge: "lan0"}))
 		must(t, lab.Link(netlab.Port{Host: g.Host, Name: "out", Addresses: prefix(fmt.Sprintf("203.0.113.%d/24", i+2))}, netlab.Port{Host: w.internet, Name: g.Name + "o", Bridge: "out0"}))
 		must(t, g.Forward())
@@ -83,7 +85,7 @@ func newTwoGateways(t *testing.T) *twoGateways {
 }
 
 // serve has an MX take mail, and count it.
-func (w *twoGateways) serve(t *testing.T) {
+func (w *cluster) serve(t *testing.T) {
 	t.Helper()
 	listener, err := w.internet.Listen(clusterMX + ":25")
 	must(t, err)
@@ -116,7 +118,7 @@ func fileOf(t *testing.T, page, name string) string {
 }
 
 // start runs kanmon and keepalived on both gateways as the page has it.
-func (w *twoGateways) start(t *testing.T) {
+func (w *cluster) start(t *testing.T) {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/howto/cluster.md")
 	must(t, err)
@@ -170,13 +172,13 @@ func moved(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-func (w *twoGateways) has(gateway int, address string) bool {
+func (w *cluster) has(gateway int, address string) bool {
 	all, err := w.gateways[gateway].Run("ip", "-4", "-o", "address", "show")
 	return err == nil && strings.Contains(all, " "+address+"/")
 }
 
 // waitFor waits until a gateway has addresses.
-func (w *twoGateways) waitFor(t *testing.T, gateway int, addresses ...string) {
+func (w *cluster) waitFor(t *testing.T, gateway int, addresses ...string) {
 	t.Helper()
 	for _, address := range addresses {
 		moved(t, address+" is on "+w.gateways[gateway].Name, func() bool { return w.has(gateway, address) })
@@ -184,7 +186,7 @@ func (w *twoGateways) waitFor(t *testing.T, gateway int, addresses ...string) {
 }
 
 // load keeps sending, each mail until it is accepted, as MSAs with queues do.
-func (w *twoGateways) load() (stop func()) {
+func (w *cluster) load() (stop func()) {
 	const senders = 10
 	var all sync.WaitGroup
 	ended := make(chan struct{})
@@ -208,9 +210,9 @@ func (w *twoGateways) load() (stop func()) {
 	}
 }
 
-func (w *twoGateways) send(from string) bool { return w.sendFrom("10.20.0.11", from) }
+func (w *cluster) send(from string) bool { return w.sendFrom("10.20.0.11", from) }
 
-func (w *twoGateways) sendFrom(msa, from string) bool {
+func (w *cluster) sendFrom(msa, from string) bool {
 	began := time.Now()
 	token := strconv.FormatInt(w.number.Add(1), 10)
 	o := func() traffic.Outcome {
@@ -241,21 +243,21 @@ func (w *twoGateways) sendFrom(msa, from string) bool {
 }
 
 // sent is how many mails have gone from a sending IP.
-func (w *twoGateways) sent(ip string) int {
+func (w *cluster) sent(ip string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.from[netip.MustParseAddr(ip)]
 }
 
 // acceptedBehind reports whether a mail that began behind a time was accepted.
-func (w *twoGateways) acceptedBehind(at time.Time) bool {
+func (w *cluster) acceptedBehind(at time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.latest.After(at)
 }
 
 // lost counts the mails that an MSA may have forgotten and the MX has not, and those that it has twice.
-func (w *twoGateways) lost() (sure, lost, twice int, tries map[string]int) {
+func (w *cluster) lost() (sure, lost, twice int, tries map[string]int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, token := range w.sure {
@@ -270,7 +272,7 @@ func (w *twoGateways) lost() (sure, lost, twice int, tries map[string]int) {
 }
 
 // hold begins sessions that are in the middle of a message.
-func (w *twoGateways) hold(t *testing.T, n int) (held []*client) {
+func (w *cluster) hold(t *testing.T, n int) (held []*client) {
 	t.Helper()
 	for range n {
 		conn, err := w.msa.Dial(net.JoinHostPort(clusterMX, "25"), 5*time.Second)
@@ -300,7 +302,7 @@ func finish(held []*client) (broken int, how map[string]int) {
 }
 
 // leadsBack shows the rules that lead sessions back from a gateway, and what they have met.
-func (w *twoGateways) leadsBack(gateway int) string {
+func (w *cluster) leadsBack(gateway int) string {
 	rules, err := w.gateways[gateway].Run("nft", "list", "table", "ip", "lead_back")
 	return fmt.Sprint(rules, err)
 }
@@ -312,7 +314,7 @@ func (w *twoGateways) leadsBack(gateway int) string {
 func TestTwoGatewaysByVRRP(t *testing.T) {
 	t.Parallel()
 	const held = 10
-	w := newTwoGateways(t)
+	w := newCluster(t, 2)
 	w.start(t)
 	if list, err := w.gateways[1].kanmon.IP("list", "--socket", w.gateways[1].kanmon.Socket()); err != nil || !strings.Contains(list, "standby") {
 		t.Errorf("ip list of the gateway that stands by (%v):\n%s", err, list)
@@ -374,7 +376,7 @@ func TestTwoGatewaysShareASendingIP(t *testing.T) {
 	text, err := os.ReadFile("../../docs/howto/cluster.md")
 	must(t, err)
 	_, recipe, _ := strings.Cut(string(text), "\n## One sending IP on several gateways\n")
-	w := newTwoGateways(t)
+	w := newCluster(t, 2)
 	w.run(t, w.internet, fileOf(t, recipe, "on the router"))
 	for i, g := range w.gateways {
 		w.run(t, g.Host, fileOf(t, recipe, "on each gateway"))
@@ -420,7 +422,7 @@ func TestTwoGatewaysShareASendingIP(t *testing.T) {
 }
 
 // run runs commands, a line each.
-func (w *twoGateways) run(t *testing.T, host *netlab.Host, lines string) {
+func (w *cluster) run(t *testing.T, host *netlab.Host, lines string) {
 	t.Helper()
 	for line := range strings.Lines(lines) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
@@ -428,4 +430,102 @@ func (w *twoGateways) run(t *testing.T, host *netlab.Host, lines string) {
 			must(t, err)
 		}
 	}
+}
+
+// Three gateways behind a router that gives each MSA to one of them by its address, as docs/howto/cluster.md sets it up. One is taken away: its sessions break, those
+// of the others go on where they are, and every MSA gets through again.
+//
+// page: docs/howto/cluster.md
+func TestThreeGatewaysByECMP(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/howto/cluster.md")
+	must(t, err)
+	_, recipe, _ := strings.Cut(string(text), "\n## More than two, without VRRP\n")
+	w := newCluster(t, 3)
+	const msas = 15
+	far := w.behindRouter(t, fileOf(t, recipe, "on the router of the MSAs"), msas)
+	for i, g := range w.gateways {
+		must(t, g.Route("10.30.0.0/24", netip.MustParseAddr("10.20.0.254")))
+		g.kanmon, err = netlab.NewKanmon(g.Host, "")
+		must(t, err)
+		must(t, g.kanmon.Configure(fmt.Sprintf("[intercept]\nsources = [\"10.30.0.0/16\"]\n[[sending_ip]]\naddress = \"203.0.113.%d\"\nehlo = \"gw%d.example\"\n", i+2, i+1)))
+		rules(t, g.kanmon, "apply")
+		must(t, g.kanmon.Start())
+	}
+	began := make(map[int][]*client) // by gateway
+	for n := range msas {
+		conn, err := far.DialFrom(netip.AddrFrom4([4]byte{10, 30, 0, byte(11 + n)}), netip.MustParseAddrPort(clusterMX+":25"), 10*time.Second)
+		must(t, err)
+		c := newClient(t, conn)
+		c.command(t, "EHLO msa.example", 250)
+		at := w.gatewayOf(t, conn)
+		began[at] = append(began[at], c)
+	}
+	if len(began) != 3 {
+		t.Fatalf("the MSAs are led to %d gateways", len(began))
+	}
+	w.gateways[2].kanmon.Kill()
+	must(t, w.router.IP("nexthop del id 3"))
+	for at, clients := range began {
+		var asking sync.WaitGroup
+		var broken atomic.Int64
+		for _, c := range clients {
+			must(t, c.conn.SetDeadline(time.Now().Add(5*time.Second)))
+			asking.Go(func() {
+				if reply, err := c.try("NOOP"); err != nil || !strings.HasPrefix(reply, "250") {
+					broken.Add(1)
+				}
+			})
+		}
+		asking.Wait()
+		want := 0
+		if at == 2 {
+			want = len(clients)
+		}
+		if n := int(broken.Load()); n != want {
+			t.Errorf("gateway %d: %d of %d sessions broke, want %d", at+1, n, len(clients), want)
+		}
+		t.Logf("gateway %d: %d of %d sessions broke", at+1, broken.Load(), len(clients))
+	}
+	for n := range msas {
+		conn, err := far.DialFrom(netip.AddrFrom4([4]byte{10, 30, 0, byte(11 + n)}), netip.MustParseAddrPort(clusterMX+":25"), 10*time.Second)
+		must(t, err)
+		newClient(t, conn)
+		_ = conn.Close()
+	}
+}
+
+// behindRouter makes so many MSAs on a network of their own, and their router.
+func (w *cluster) behindRouter(t *testing.T, commands string, msas int) *netlab.Host {
+	t.Helper()
+	far, err := w.lab.Host("far")
+	must(t, err)
+	w.router, err = w.lab.Host("router")
+	must(t, err)
+	prefix := func(text string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(text)} }
+	must(t, w.lab.Link(netlab.Port{Host: far, Name: "lan", Addresses: prefix("10.30.0.10/24")}, netlab.Port{Host: w.router, Name: "msas", Addresses: prefix("10.30.0.254/24")}))
+	must(t, w.lab.Link(netlab.Port{Host: w.router, Name: "lan", Addresses: prefix("10.20.0.254/24")}, netlab.Port{Host: w.internet, Name: "rtl", Bridge: "lan0"}))
+	must(t, w.router.Forward())
+	must(t, far.Route("default", netip.MustParseAddr("10.30.0.254")))
+	for n := range msas {
+		must(t, far.Address("lan", netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 30, 0, byte(11 + n)}), 24)))
+	}
+	w.run(t, w.router, commands)
+	return far
+}
+
+// gatewayOf is which gateway has a session.
+func (w *cluster) gatewayOf(t *testing.T, conn net.Conn) (at int) {
+	t.Helper()
+	source := conn.LocalAddr().String()
+	eventually(t, "a gateway has the session of "+source, func() bool {
+		for i, g := range w.gateways {
+			if strings.Contains(g.kanmon.SessionLog(), "connected from "+source+"\n") {
+				at = i
+				return true
+			}
+		}
+		return false
+	})
+	return at
 }
