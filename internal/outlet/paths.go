@@ -274,8 +274,8 @@ func (p *paths) list() (list []DeadPath) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for key, known := range p.known {
-		if !known.since.IsZero() {
-			list = append(list, DeadPath{key.String(), p.ipsOf(key), known.since, known.providers()})
+		if ips := p.ipsOf(key); !known.since.IsZero() && len(ips) > 0 { // else it is that of a configuration before, whose sessions go on
+			list = append(list, DeadPath{key.String(), ips, known.since, known.providers()})
 		}
 	}
 	slices.SortFunc(list, func(a, b DeadPath) int { return a.IPs[0].Compare(b.IPs[0]) })

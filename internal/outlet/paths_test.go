@@ -194,3 +194,22 @@ func TestWhatIsNoDeadPath(t *testing.T) {
 		})
 	}
 }
+
+// A sending IP that a reload has taken away, and that sessions of before still dial from, is on no list.
+func TestAPathOfAConfigurationBeforeIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &paths{log: slog.New(slog.DiscardHandler)}
+		p.of([]SendingIP{{Address: first}, {Address: second}})
+		p.of([]SendingIP{{Address: second}})
+		for n := range byte(3) {
+			p.missed(&miss{first, time.Now(), "a"}, second, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, n, 0}), 24).String(), false, true)
+		}
+		if !p.isDead(first) || len(p.list()) != 0 {
+			t.Errorf("dead: %t, told: %+v", p.isDead(first), p.list())
+		}
+		p.of([]SendingIP{{Address: second}})
+		if p.isDead(first) {
+			t.Error("it is known for ever")
+		}
+	})
+}
