@@ -53,7 +53,8 @@ func (o *Outlet) hasAnswered(mx, ip netip.Addr) {
 	o.paths.connected(ip)
 	provider := o.providers.At(mx)
 	for _, m := range o.dials.connected(mx, ip) {
-		ips, since := o.paths.missed(&m, ip, cmp.Or(provider, witness.Network(mx).String()), provider != "", o.tenants < 2)
+		m.Named = provider != ""
+		ips, since := o.paths.missed(&m, ip, cmp.Or(provider, witness.Network(mx).String()), o.tenants < 2)
 		if len(ips) > 0 {
 			o.dials.forget(ips, since)
 		}

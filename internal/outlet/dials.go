@@ -96,7 +96,7 @@ func (d *dials) connected(mx, sendingIP netip.Addr) (missed []miss) {
 			delete(all, ip)
 		case !wasDown:
 			if !f.sure {
-				missed = append(missed, miss{ip, f.at, f.tenant})
+				missed = append(missed, miss{IP: ip, At: f.at, Tenant: f.tenant})
 			}
 			f.confirmed, f.sure = true, true
 		}

@@ -47,7 +47,6 @@ func (k *pathKey) String() string {
 type path struct {
 	answered time.Time       // when it was last
 	missed   map[string]miss // by provider or network, since then
-	named    bool            // that a provider with a name is among these
 	since    time.Time       // when it died; zero: it is not dead
 	retry    time.Time       // of a dead one: when the next session may try it
 	wait     time.Duration   // until the try behind that
@@ -58,6 +57,7 @@ type miss struct {
 	IP     netip.Addr // that was not let in
 	At     time.Time
 	Tenant string // whose mail it was
+	Named  bool   // the MX is that of a provider with a name
 }
 
 const (
@@ -130,7 +130,7 @@ func (p *paths) connected(ip netip.Addr) {
 	if known.missed == nil {
 		return
 	}
-	known.missed, known.named = nil, false
+	known.missed = nil
 	if known.since.IsZero() {
 		return
 	}
@@ -143,7 +143,7 @@ func (p *paths) connected(ip netip.Addr) {
 
 // missed notes a miss at a provider with a name, or in a stranger's network. It returns whose failures are to be forgotten, and since when, if the path
 // has died of it.
-func (p *paths) missed(m *miss, by netip.Addr, at string, named, oneTenant bool) (ips []netip.Addr, since time.Time) {
+func (p *paths) missed(m *miss, by netip.Addr, at string, oneTenant bool) (ips []netip.Addr, since time.Time) {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,7 +159,6 @@ func (p *paths) missed(m *miss, by netip.Addr, at string, named, oneTenant bool)
 	if _, counted := known.missed[at]; counted || len(known.missed) < pathMostMissed {
 		known.missed[at] = *m
 	}
-	known.named = known.named || named
 	if now.Sub(known.answered) < pathSilence || !known.isProved(oneTenant) {
 		return nil, since
 	}
@@ -178,7 +177,6 @@ func (p *path) forget(now time.Time) {
 			delete(p.missed, of)
 		}
 	}
-	p.named = p.named && len(p.missed) > 0
 }
 
 // isProved reports whether enough MXs have missed the path that have nothing to do with each other. Whoever has a few hosts can be as many strangers to its own
@@ -187,12 +185,12 @@ func (p *path) isProved(oneTenant bool) bool {
 	if len(p.missed) < pathProviders {
 		return false
 	}
-	tenant, several := "", false
+	tenant, several, named := "", false, false
 	for _, m := range p.missed {
 		several = several || tenant != "" && m.Tenant != tenant
-		tenant = m.Tenant
+		tenant, named = m.Tenant, named || m.Named
 	}
-	return oneTenant || several || p.named
+	return oneTenant || several || named
 }
 
 func (p *path) providers() (all []string) {

@@ -131,33 +131,33 @@ func TestWhatIsNoDeadPath(t *testing.T) {
 	}{
 		"three networks, two tenants": {func(p *paths) {
 			for n, tenant := range []string{"a", "b", "b"} {
-				p.missed(&miss{first, time.Now(), tenant}, second, at(byte(n)), false, false)
+				p.missed(&miss{IP: first, At: time.Now(), Tenant: tenant}, second, at(byte(n)), false)
 			}
 		}, true},
 		"three networks, one tenant of several": {func(p *paths) {
 			for n := range byte(30) {
-				p.missed(&miss{first, time.Now(), "a"}, second, at(n), false, false)
+				p.missed(&miss{IP: first, At: time.Now(), Tenant: "a"}, second, at(n), false)
 			}
 		}, false},
 		"the same, and a provider with a name": {func(p *paths) {
 			for n := range byte(2) {
-				p.missed(&miss{first, time.Now(), "a"}, second, at(n), false, false)
+				p.missed(&miss{IP: first, At: time.Now(), Tenant: "a"}, second, at(n), false)
 			}
-			p.missed(&miss{first, time.Now(), "a"}, second, "google", true, false)
+			p.missed(&miss{IP: first, At: time.Now(), Tenant: "a", Named: true}, second, "google", false)
 		}, true},
 		"three networks, where there is one tenant": {func(p *paths) {
 			for n := range byte(3) {
-				p.missed(&miss{first, time.Now(), "a"}, second, at(n), false, true)
+				p.missed(&miss{IP: first, At: time.Now(), Tenant: "a"}, second, at(n), true)
 			}
 		}, true},
 		"one network": {func(p *paths) {
 			for range 9 {
-				p.missed(&miss{first, time.Now(), "a"}, second, at(1), false, true)
+				p.missed(&miss{IP: first, At: time.Now(), Tenant: "a"}, second, at(1), true)
 			}
 		}, false},
 		"one that is answered between": {func(p *paths) {
 			for n := range byte(9) {
-				p.missed(&miss{first, time.Now(), "a"}, second, at(n), false, true)
+				p.missed(&miss{IP: first, At: time.Now(), Tenant: "a"}, second, at(n), true)
 				p.connected(first)
 				time.Sleep(time.Minute)
 			}
@@ -166,19 +166,19 @@ func TestWhatIsNoDeadPath(t *testing.T) {
 			p.connected(first)
 			time.Sleep(pathSilence / 2)
 			for n := range byte(9) {
-				p.missed(&miss{first, time.Now(), "a"}, second, at(n), false, true)
+				p.missed(&miss{IP: first, At: time.Now(), Tenant: "a"}, second, at(n), true)
 			}
 		}, false},
 		"one by hour": {func(p *paths) {
 			for n := range byte(9) {
-				p.missed(&miss{first, time.Now(), "a"}, second, at(n), false, true)
+				p.missed(&miss{IP: first, At: time.Now(), Tenant: "a"}, second, at(n), true)
 				time.Sleep(time.Hour)
 			}
 		}, false},
 		"where the other IP is of the same path": {func(p *paths) {
 			p.of([]SendingIP{{Address: first, Path: "x"}, {Address: second, Path: "x"}})
 			for n := range byte(9) {
-				p.missed(&miss{first, time.Now(), "a"}, second, at(n), false, true)
+				p.missed(&miss{IP: first, At: time.Now(), Tenant: "a"}, second, at(n), true)
 			}
 		}, false},
 	} {
@@ -202,7 +202,7 @@ func TestAPathOfAConfigurationBeforeIsNotTold(t *testing.T) {
 		p.of([]SendingIP{{Address: first}, {Address: second}})
 		p.of([]SendingIP{{Address: second}})
 		for n := range byte(3) {
-			p.missed(&miss{first, time.Now(), "a"}, second, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, n, 0}), 24).String(), false, true)
+			p.missed(&miss{IP: first, At: time.Now(), Tenant: "a"}, second, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, n, 0}), 24).String(), true)
 		}
 		if !p.isDead(first) || len(p.list()) != 0 {
 			t.Errorf("dead: %t, told: %+v", p.isDead(first), p.list())
