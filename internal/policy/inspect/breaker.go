@@ -23,7 +23,9 @@ const (
 // the first one at once, and is there again as soon as one of them has its verdict in good time.
 //
 // A message that makes a scan fail is somebody's. Failures that are all of one tenant are not the upstream's where another tenant's messages
-// have had their verdicts lately, unless it does not answer a ping, either; and how long scans take is the median of the tenants' medians.
+// have had their verdicts lately, unless it does not answer a ping, either; and how long scans take is the median of the tenants' medians. Where
+// all that are remembered are of one tenant, whose messages have taken the room of the others', they say nothing as long as another one's had
+// their verdicts lately, and in good time.
 type breaker struct {
 	within time.Duration // that a scan may take
 	now    func() time.Time
@@ -58,6 +60,7 @@ type sample struct {
 type verdict struct {
 	tenant string
 	at     time.Time
+	quick  bool // in less than half of the time
 }
 
 // may reports whether a message is put to the upstream now, and whether it is one that tries it. If not, why says since when it is away.
@@ -107,7 +110,7 @@ func (b *breaker) heard(tenant string, said event.Scan, took time.Duration, try 
 	now := b.now()
 	if b.state != there {
 		if try && !failed && took <= b.within/2 {
-			b.state, b.well = there, [2]verdict{{tenant, now}}
+			b.state, b.well = there, [2]verdict{{tenant, now, true}}
 		} else if try && b.state == tested {
 			b.why = reason(said, took)
 		}
@@ -117,11 +120,11 @@ func (b *breaker) heard(tenant string, said event.Scan, took time.Duration, try 
 	if len(b.took) > samples {
 		b.took = slices.Delete(b.took, 0, 1)
 	}
-	b.count(tenant, failed, now)
+	b.count(tenant, failed, verdict{tenant, now, took <= b.within/2})
 	switch {
 	case b.row >= failuresAway && (b.silent || !b.isTheTenants(now)):
 		b.why = reason(said, took)
-	case b.median() > b.within/2:
+	case b.median() > b.within/2 && !b.slowIsTheTenants(now):
 		b.why = "half of the scans take more than " + (b.within / 2).String()
 	case b.row >= failuresDoubt && b.isTheTenants(now) && !b.asking:
 		b.asking = true
@@ -152,13 +155,13 @@ func (b *breaker) goAway(now time.Time) {
 }
 
 // count counts failures in a row; b.mu is held.
-func (b *breaker) count(tenant string, failed bool, now time.Time) {
+func (b *breaker) count(tenant string, failed bool, v verdict) {
 	if !failed {
 		b.row, b.rowOf, b.silent = 0, "", false
 		if b.well[0].tenant != tenant {
 			b.well[1] = b.well[0]
 		}
-		b.well[0] = verdict{tenant, now}
+		b.well[0] = v
 		return
 	}
 	if b.row++; b.row == 1 {
@@ -172,6 +175,17 @@ func (b *breaker) count(tenant string, failed bool, now time.Time) {
 func (b *breaker) isTheTenants(now time.Time) bool {
 	return b.rowOf != "" && slices.ContainsFunc(b.well[:], func(v verdict) bool {
 		return v.tenant != b.rowOf && !v.at.IsZero() && now.Sub(v.at) <= lately
+	})
+}
+
+// slowIsTheTenants reports whether all scans that are remembered are one tenant's, and another one's had verdicts lately in good time; b.mu is held.
+func (b *breaker) slowIsTheTenants(now time.Time) bool {
+	of := b.took[0].tenant
+	if slices.ContainsFunc(b.took, func(s sample) bool { return s.tenant != of }) {
+		return false
+	}
+	return slices.ContainsFunc(b.well[:], func(v verdict) bool {
+		return v.tenant != of && v.quick && now.Sub(v.at) <= lately
 	})
 }
 

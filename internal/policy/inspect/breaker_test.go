@@ -191,7 +191,7 @@ func TestOneTenantDoesNotDriveAScannerAway(t *testing.T) {
 				r := room(t, s)
 				r.Inspect(t.Context(), mail("good"))
 				var all sync.WaitGroup
-				for range 30 {
+				for range 2 * samples {
 					all.Go(func() { r.Inspect(t.Context(), mail("bad")) })
 				}
 				all.Wait()
