@@ -28,6 +28,8 @@ func (w *shutOutWorld) owns(t *testing.T, ip netip.Addr, number int) (mxs []neti
 
 // A tunnel goes down. The sessions that find it out deliver from another sending IP, in the time that a dial has; from the third MX on none tries any
 // more, at whatever MX, but one now and then. When the tunnel is back mail leaves by it as before, and no MX's silence is held against the IP.
+//
+// law: I12
 func TestADeadPathIsPassedOverAndBlamesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
