@@ -23,6 +23,7 @@ import (
 type brokenMX struct {
 	smtptest.MX
 	sawHello func(c *smtptest.Conn, hello []byte) error // an error ends the connection; nil: hellos are not looked at
+	gentle   bool                                       // no reset destroys its alert
 }
 
 // A helloConn shows the first record behind the 220 to STARTTLS before anybody reads it.
@@ -150,6 +151,7 @@ func wantsCertificate(version uint16) func(*testing.T) *brokenMX {
 	return func(t *testing.T) *brokenMX {
 		mx := soundMX(t)
 		mx.TLS.ClientAuth, mx.TLS.MaxVersion = tls.RequireAnyClientCert, version
+		mx.gentle = true
 		return mx
 	}
 }
@@ -219,6 +221,9 @@ func (s *brokenSite) dial(context.Context, session.DialRequest) (session.Outboun
 		}
 	}
 	near, far := smtptest.Pair(netip.AddrPortFrom(ownIP, 50000), mxAddr)
+	if s.mx.gentle {
+		far.CloseNeverResets()
+	}
 	if s.mx.sawHello != nil {
 		go s.mx.ServeConn(&helloConn{Conn: far, saw: s.mx.sawHello})
 	} else {

@@ -25,6 +25,7 @@ type file struct {
 	broken bool   // it cannot be read
 	first  []byte // its first octets, uncompressed
 	from   int64  // what has been read of it
+	newest bool   // of those that were moved and are not read to their end
 
 	gateway, run string // of its first record
 	line         uint64

@@ -82,7 +82,8 @@ func (f *Follower) Run(ctx context.Context) {
 		list, err := f.look()
 		f.looked = time.Now()
 		f.teller.tell("records cannot be read", err)
-		for _, one := range list {
+		for i, one := range list {
+			one.newest = !one.live && (i == len(list)-1 || list[i+1].live)
 			if err := f.read(ctx, one, w); err != nil {
 				sleep(ctx, f.gather/10)
 				break
@@ -135,7 +136,7 @@ func (f *Follower) insist(ctx context.Context, what string, do func() error) boo
 // errOver is that there is nothing more to be done with a file before all are looked at again.
 var errOver = errors.New("look again")
 
-// read takes in what a file has from where it was left. The live one is followed until another has taken its place.
+// read takes in what a file has from where it was left. The live one is followed until another has taken its place, and so is one that was moved just now.
 func (f *Follower) read(ctx context.Context, one *file, w *waker) error {
 	t, err := openText(one.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -167,7 +168,7 @@ func (f *Follower) drain(ctx context.Context, t *text, one *file, w *waker) erro
 	if err := t.begin(one.from, one.first); err != nil {
 		return err
 	}
-	over := !one.live
+	over := !one.live && !(one.newest && one.plain && f.isUnreplaced())
 	for {
 		err := f.take(ctx, t)
 		switch {
@@ -194,6 +195,12 @@ func (f *Follower) drain(ctx context.Context, t *text, one *file, w *waker) erro
 			return err
 		}
 	}
+}
+
+// isUnreplaced reports whether the file that a rotation has moved last may be written to still: its writer has not begun the next one.
+func (f *Follower) isUnreplaced() bool {
+	now, err := os.Stat(f.Path)
+	return err != nil || now.Size() == 0
 }
 
 // take keeps all whole lines that there are. The error is io.EOF, or what reading has come to.

@@ -37,6 +37,23 @@ func TestAFileThatComesLaterIsFollowed(t *testing.T) {
 	r.wants()
 }
 
+// Who comes when a file has been moved, and its writer has not begun the next one, reads to its end, and what is written to it behind that.
+func TestAMovedFileIsWrittenToUntilTheNextHasSomething(t *testing.T) {
+	r := newRig(t)
+	r.write(9)
+	r.move(".1")
+	r.up()
+	r.wants()
+	r.write(3)
+	r.reopen()
+	r.write(3)
+	r.wants()
+	r.move(".2")
+	r.reopen()
+	r.write(1)
+	r.wants()
+}
+
 // A line without an end is no line yet: its writer may write the rest, or take it back.
 func TestHalfALineWaits(t *testing.T) {
 	r := newRig(t)
