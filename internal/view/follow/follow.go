@@ -168,7 +168,8 @@ func (f *Follower) drain(ctx context.Context, t *text, one *file, w *waker) erro
 	if err := t.begin(one.from, one.first); err != nil {
 		return err
 	}
-	over := !one.live && !(one.newest && one.plain && f.isUnreplaced())
+	grows := one.live || one.newest && one.plain && f.isUnreplaced()
+	over := !grows
 	for {
 		err := f.take(ctx, t)
 		switch {
